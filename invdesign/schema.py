@@ -109,11 +109,12 @@ def read(cls: type[T], mapping: Any, path: str = "") -> T:
 
 
 def _blame(path: str, action: Callable[[], T]) -> T:
-    """Run `action`; an InputError from it, which knows no path, gets `path` in front."""
+    """Run `action`; an InputError from it that does not name its path gets `path` in front."""
     try:
         return action()
     except InputError as error:
-        raise InputError(f"{path}: {error}" if path else str(error)) from None
+        known = not path or str(error).startswith(path)
+        raise InputError(str(error) if known else f"{path}: {error}") from None
 
 
 def _fields(cls: Any) -> list[dataclasses.Field]:
