@@ -60,13 +60,13 @@ def quantity(
     """
     metadata = dict(unit=unit, lower=lower, upper=upper, open_lower=open_lower, doc=doc, source=source)
     extra = {} if default is REQUIRED else {"default": default}
-    return eqx.field(converter=_scalar, metadata=metadata, **extra)
+    return eqx.field(converter=_scalar, metadata=metadata, kw_only=True, **extra)
 
 
 def choice(*options: str, default: Any = REQUIRED, doc: str = "") -> Any:
     """A static text field that takes one of `options`."""
     extra = {} if default is REQUIRED else {"default": default}
-    return eqx.field(static=True, metadata=dict(options=options, doc=doc), **extra)
+    return eqx.field(static=True, metadata=dict(options=options, doc=doc), kw_only=True, **extra)
 
 
 def setting(*, default: Any = REQUIRED, lower: float = -math.inf, upper: float = math.inf, doc: str = "") -> Any:
@@ -356,3 +356,22 @@ def _describe_field(hint: Any, field: dataclasses.Field, path: str) -> list[Para
     unit = field.metadata.get("unit", "")
     text = [field.metadata.get(key, "") for key in ("doc", "source")]
     return [Parameter(path, "" if unit == "1" else unit, _wanted(hint, field.metadata), default, *text)]
+
+
+def find(module: Any, path: str, key: str = "path") -> tuple[Any, Mapping]:
+    """The value at `path` ("layers.QDiP.thickness_nm") below a module, and the metadata of its field.
+
+    Raises `InputError`, which names `key` as where the path was given, if there is nothing of this name.
+    """
+    value, metadata = module, {}
+    for name in path.split("."):
+        if isinstance(value, Mapping):
+            known = {entry: (value[entry], metadata) for entry in value}
+        elif dataclasses.is_dataclass(value):
+            known = {field.name: (getattr(value, field.name), field.metadata) for field in _fields(value)}
+        else:
+            known = {}
+        if name not in known:
+            raise InputError(f"{key}={path}: {name} is not a known key{_suggest(name, known)}")
+        value, metadata = known[name]
+    return value, metadata

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,17 +18,13 @@ import numpy as np
 import yaml
 
 from invdesign.run.manifest import initial_manifest
+from invdesign.run.name import new_name
 from invdesign.schema import InputError
 
 CONFIG, MANIFEST, RESULT = "config.yaml", "manifest.json", "result.json"
 
 Table = Mapping[str, Sequence[Any] | np.ndarray]
 """Columns by name; the name carries the unit (`thickness_nm`). All columns have the same length."""
-
-
-def new_name() -> str:
-    """`<date>_<time>_<id>`: the random id keeps two runs of one second apart."""
-    return f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}_{secrets.token_hex(3)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +47,11 @@ class RunFolder:
         path = Path(outputs) / job / (name or new_name())
         try:
             path.mkdir(parents=True)
-            folder = cls(path.resolve(), job)
-            folder.write_text(CONFIG, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-            folder.write_json(MANIFEST, initial_manifest(job, config, command))
         except OSError as error:
             raise InputError(f"outputs={outputs}: no run folder can be made there ({error.strerror})") from None
+        folder = cls(path.resolve(), job)
+        folder.write_yaml(CONFIG, config)
+        folder.write_json(MANIFEST, initial_manifest(job, config, command))
         return folder
 
     @classmethod
@@ -169,17 +164,16 @@ class RunFolder:
     @contextlib.contextmanager
     def _replacing(self, name: str) -> Iterator[Path]:
         target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
-        os.close(handle)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(3)}.part")
         try:
-            yield Path(temporary)
-            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; results are as open as other files
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
             os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        except OSError as error:
+            raise InputError(f"{target} cannot be written ({error.strerror})") from None
+        finally:
+            with contextlib.suppress(OSError):  # it is there only if the renaming was not reached
+                temporary.unlink()
 
 
 def read_table(path: str | Path) -> dict[str, list[Any]]:
@@ -226,9 +220,3 @@ def _cell(value: Any) -> str:
 
 def _now() -> str:
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
