@@ -6,7 +6,7 @@ Importing this package is cheap: the public names below load their modules, and 
 import importlib
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -16,12 +16,16 @@ os.environ["JAX_ENABLE_X64"] = "1"
 if "jax" in sys.modules:
     sys.modules["jax"].config.update("jax_enable_x64", True)
 
+# Public name -> the module it lives in. The imports below are for type checkers and editors only.
 _PUBLIC = {
     "InputError": "schema",
+    "load_device": "config",
+    "load_settings": "config",
 }
-"""Public name -> the module it lives in."""
-
-__all__ = ["InputError", "__version__"]
+if TYPE_CHECKING:
+    from invdesign.config import load_device as load_device
+    from invdesign.config import load_settings as load_settings
+    from invdesign.schema import InputError as InputError
 
 
 def __getattr__(name: str) -> Any:

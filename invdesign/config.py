@@ -154,7 +154,7 @@ def plain(config: DictConfig, folders: Sequence[Path]) -> dict[str, Any]:
 
     The value of a key `file` may be a path relative to one of `folders`; it is made absolute.
     """
-    keys = [key for key in config if key != "hydra"]
+    keys = [str(key) for key in config if key != "hydra"]
     try:
         data = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:

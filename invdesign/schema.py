@@ -84,7 +84,11 @@ def read(cls: type[T], mapping: Any, path: str = "") -> T:
     `path` is where the mapping stands in the configuration, for the messages. Nothing in the mapping is ever executed.
     Raises `InputError` for an unknown or missing key, a wrong type, nan, inf or a value out of range.
     """
-    classes = _final_classes(cls)
+    return _read(_final_classes(cls), mapping, path)
+
+
+def _read(classes: list[type], mapping: Any, path: str) -> Any:
+    """`read` for any one of `classes`."""
     if not isinstance(mapping, Mapping):
         raise InputError(f"{_shown(path, mapping)}: must be a group of keys ({', '.join(_keys(classes[0]))})")
     final: Any = _select(classes, mapping, path)
@@ -203,7 +207,7 @@ def _union(members: tuple, metadata: Mapping, value: Any, path: str) -> Any:
     classes = [member for member in rest if dataclasses.is_dataclass(member)]
     others = [member for member in rest if member not in classes]
     if classes and (isinstance(value, Mapping) or not others):
-        return read(Union[tuple(classes)], value, path)  # type: ignore[arg-type]  # noqa: UP007
+        return _read([final for member in classes for final in _final_classes(member)], value, path)
     for member in others[:-1]:
         try:
             return _value(member, metadata, value, path)

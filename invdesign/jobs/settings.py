@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from equinox import AbstractClassVar
+from jaxtyping import Array, Float
 
 from invdesign.device.device import Device
 from invdesign.optimize.settings import OptimizerSettings
@@ -15,9 +17,9 @@ from invdesign.schema import InputError, find, quantity, setting
 class WavelengthGrid(eqx.Module):
     """Equidistant wavelengths in vacuum."""
 
-    start_nm: float = quantity("nm", lower=100, upper=1e5)
-    stop_nm: float = quantity("nm", lower=100, upper=1e5)
-    step_nm: float = quantity("nm", lower=0, open_lower=True)
+    start_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
+    stop_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
+    step_nm: Float[Array, ""] = quantity("nm", lower=0, open_lower=True)
 
     def __check_init__(self) -> None:
         _ascending("start_nm", self.start_nm, "stop_nm", self.stop_nm)
@@ -30,8 +32,8 @@ class WavelengthGrid(eqx.Module):
 class FrequencyGrid(eqx.Module):
     """Frequencies at equal distances on a logarithmic axis."""
 
-    start_Hz: float = quantity("Hz", lower=0, open_lower=True)
-    stop_Hz: float = quantity("Hz", lower=0, open_lower=True)
+    start_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True)
+    stop_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True)
     points_per_decade: int = setting(default=10, lower=1, upper=1000)
 
     def __check_init__(self) -> None:
@@ -46,9 +48,9 @@ class FrequencyGrid(eqx.Module):
 class VoltageGrid(eqx.Module):
     """Equidistant voltages; V > 0 is forward bias."""
 
-    start_V: float = quantity("V", lower=-1000, upper=100)
-    stop_V: float = quantity("V", lower=-1000, upper=100)
-    step_V: float = quantity("V", lower=0, open_lower=True)
+    start_V: Float[Array, ""] = quantity("V", lower=-1000, upper=100)
+    stop_V: Float[Array, ""] = quantity("V", lower=-1000, upper=100)
+    step_V: Float[Array, ""] = quantity("V", lower=0, open_lower=True)
 
     def __check_init__(self) -> None:
         _ascending("start_V", self.start_V, "stop_V", self.stop_V)
@@ -61,15 +63,15 @@ class VoltageGrid(eqx.Module):
 class Objective(eqx.Module):
     """What is maximised, and where the figures of merit are read."""
 
-    kind: eqx.AbstractClassVar[str]
+    kind: AbstractClassVar[str]
 
 
 class Detectivity(Objective):
     """log10 of the specific detectivity at one wavelength."""
 
     kind: ClassVar[str] = "detectivity"
-    wavelength_nm: float = quantity("nm", lower=100, upper=1e5)
-    frequency_Hz: float = quantity("Hz", lower=0, open_lower=True, default=1e3)
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
+    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3)
 
 
 class BandDetectivity(Objective):
@@ -77,10 +79,10 @@ class BandDetectivity(Objective):
 
     kind: ClassVar[str] = "band_detectivity"
     band: WavelengthGrid
-    frequency_Hz: float = quantity("Hz", lower=0, open_lower=True, default=1e3)
+    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3)
 
     @property
-    def wavelength_nm(self) -> float:
+    def wavelength_nm(self) -> Float[Array, ""]:
         """The middle of the band, where the single figures of merit are reported."""
         return (self.band.start_nm + self.band.stop_nm) / 2
 
@@ -89,8 +91,8 @@ class Responsivity(Objective):
     """log10 of the responsivity at one wavelength."""
 
     kind: ClassVar[str] = "responsivity"
-    wavelength_nm: float = quantity("nm", lower=100, upper=1e5)
-    frequency_Hz: float = quantity("Hz", lower=0, open_lower=True, default=1e3)
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
+    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3)
 
 
 class Variable(eqx.Module):
@@ -100,8 +102,8 @@ class Variable(eqx.Module):
     """
 
     path: str = setting(doc="the number it stands for, e.g. device.layers.QDiP.thickness_nm")
-    lower: float = quantity("1")
-    upper: float = quantity("1")
+    lower: Float[Array, ""] = quantity("1")
+    upper: Float[Array, ""] = quantity("1")
     frozen: bool = setting(default=False, doc="keep it at its baseline value")
     tied_to: str | None = setting(default=None, doc="name of the variable whose change it follows in proportion")
 
@@ -135,39 +137,45 @@ class PeakField(eqx.Module):
     """The smoothed peak field of every layer stays below its breakdown field."""
 
     enabled: bool = setting(default=True)
-    margin: float = quantity("1", lower=0, upper=0.9, default=0.0, doc="part of the breakdown field kept in reserve")
+    margin: Float[Array, ""] = quantity(
+        "1", lower=0, upper=0.9, default=0.0, doc="part of the breakdown field kept in reserve"
+    )
 
 
 class Bandwidth(eqx.Module):
     """The 3-dB bandwidth of the photo-response."""
 
     enabled: bool = setting(default=True)
-    min_Hz: float = quantity("Hz", lower=0, open_lower=True, default=6e4)
-    margin: float = quantity("1", lower=0, upper=10, default=0.0, doc="part of the limit demanded on top of it")
+    min_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=6e4)
+    margin: Float[Array, ""] = quantity(
+        "1", lower=0, upper=10, default=0.0, doc="part of the limit demanded on top of it"
+    )
 
 
 class Bromide(eqx.Module):
     """The bromide fraction of every mixed-halide host: photostability."""
 
     enabled: bool = setting(default=True)
-    max: float = quantity("1", lower=0, upper=1, default=0.2)
-    margin: float = quantity("1", lower=0, upper=0.9, default=0.0, doc="part of the limit kept in reserve")
+    max: Float[Array, ""] = quantity("1", lower=0, upper=1, default=0.2)
+    margin: Float[Array, ""] = quantity("1", lower=0, upper=0.9, default=0.0, doc="part of the limit kept in reserve")
 
 
 class DarkCurrent(eqx.Module):
     """The dark current at the operating bias."""
 
     enabled: bool = setting(default=False)
-    max_A: float = quantity("A", lower=0, open_lower=True, default=1e-6)
-    margin: float = quantity("1", lower=0, upper=0.9, default=0.0, doc="part of the limit kept in reserve")
+    max_A: Float[Array, ""] = quantity("A", lower=0, open_lower=True, default=1e-6)
+    margin: Float[Array, ""] = quantity("1", lower=0, upper=0.9, default=0.0, doc="part of the limit kept in reserve")
 
 
 class Gain(eqx.Module):
     """The gain at the objective's wavelength."""
 
     enabled: bool = setting(default=False)
-    min: float = quantity("1", lower=0, default=1.0)
-    margin: float = quantity("1", lower=0, upper=10, default=0.0, doc="part of the limit demanded on top of it")
+    min: Float[Array, ""] = quantity("1", lower=0, default=1.0)
+    margin: Float[Array, ""] = quantity(
+        "1", lower=0, upper=10, default=0.0, doc="part of the limit demanded on top of it"
+    )
 
 
 class Absorptance(eqx.Module):
@@ -175,8 +183,10 @@ class Absorptance(eqx.Module):
 
     enabled: bool = setting(default=False)
     layer: str = setting(default="QDiP")
-    min: float = quantity("1", lower=0, upper=1, default=0.5)
-    margin: float = quantity("1", lower=0, upper=10, default=0.0, doc="part of the limit demanded on top of it")
+    min: Float[Array, ""] = quantity("1", lower=0, upper=1, default=0.5)
+    margin: Float[Array, ""] = quantity(
+        "1", lower=0, upper=10, default=0.0, doc="part of the limit demanded on top of it"
+    )
 
 
 class Constraints(eqx.Module):
@@ -195,11 +205,11 @@ class SimulateSettings(eqx.Module):
 
     device: Device
     objective: Objective
-    reverse_bias_V: tuple[float, ...] = quantity("V", lower=0, upper=1000, doc="biases of bands, spectra and noise")
     voltage: VoltageGrid
     spectrum: WavelengthGrid
     frequency: FrequencyGrid
-    load_ohm: float = quantity("ohm", lower=0, default=50.0, doc="load for the bandwidth")
+    reverse_bias_V: tuple[float, ...] = quantity("V", lower=0, upper=1000, doc="biases of bands, spectra and noise")
+    load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0, doc="load for the bandwidth")
     outputs: str = setting(default="outputs", doc="folder of all results")
     compile_cache: bool = setting(default=True, doc="keep compiled programs in the user's cache directory")
 
@@ -209,8 +219,8 @@ class ValidateSettings(eqx.Module):
 
     device: Device
     objective: Objective
-    reverse_bias_V: tuple[float, ...] = quantity("V", lower=0, upper=1000, doc="biases the checks are made at")
     frequency: FrequencyGrid
+    reverse_bias_V: tuple[float, ...] = quantity("V", lower=0, upper=1000, doc="biases the checks are made at")
     outputs: str = setting(default="outputs", doc="folder of all results")
     compile_cache: bool = setting(default=True, doc="keep compiled programs in the user's cache directory")
 
@@ -223,8 +233,10 @@ class OptimizeSettings(eqx.Module):
     optimizer: OptimizerSettings
     design: dict[str, Variable]
     constraints: Constraints = Constraints()
-    reverse_bias_V: float = quantity("V", lower=0, upper=1000, default=0.0, doc="operating bias of the baseline")
-    load_ohm: float = quantity("ohm", lower=0, default=50.0, doc="load for the bandwidth")
+    reverse_bias_V: Float[Array, ""] = quantity(
+        "V", lower=0, upper=1000, default=0.0, doc="operating bias of the baseline"
+    )
+    load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0, doc="load for the bandwidth")
     outputs: str = setting(default="outputs", doc="folder of all results")
     compile_cache: bool = setting(default=True, doc="keep compiled programs in the user's cache directory")
 

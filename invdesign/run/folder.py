@@ -112,7 +112,8 @@ class RunFolder:
     def write_arrays(self, name: str, arrays: Mapping[str, Any]) -> Path:
         """A checkpoint: arrays in NumPy's npz format, without pickle."""
         with self._replacing(name) as temporary, temporary.open("wb") as file:
-            np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
+            named: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
+            np.savez(file, **named)
         return self.path / name
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
@@ -180,7 +181,7 @@ def read_table(path: str | Path) -> dict[str, list[Any]]:
     """The columns of a CSV file written by `RunFolder.write_table`; numbers where a column has only numbers."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
+    columns: dict[str, list[Any]] = {name: [row[i] for row in rows] for i, name in enumerate(header)}
     for name, column in columns.items():
         with contextlib.suppress(ValueError):
             columns[name] = [float(cell) for cell in column]

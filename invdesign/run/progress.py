@@ -24,9 +24,9 @@ class Reporter:
     def __enter__(self) -> "Reporter":
         if self.console.is_terminal and not self.console.quiet:
             columns = (TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[facts]}"))
-            self._live = Progress(*columns, console=self.console, transient=True)
-            self._live.start()
-            self._task = self._live.add_task(self.title, total=self.total, facts="")
+            live = self._live = Progress(*columns, console=self.console, transient=True)
+            live.start()
+            self._task = live.add_task(self.title, total=self.total, facts="")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
