@@ -60,7 +60,7 @@ class Optics(eqx.Module):
         thickness = self._thickness_nm[layer]
         depth = jnp.where(thickness > 0, thickness, 1.0)  # a layer of no thickness has no surplus to spread
         spread = jnp.diff(positions_nm)[:, None] / depth * self._surplus[layer]
-        k = 2 * jnp.pi * self._index[layer] / self._wavelength_nm
+        k = _wavenumber(self._index[layer], self._wavelength_nm)
         return _absorbed(waves, self._index[layer], k, thickness, positions_nm[:, None]) + spread
 
 
@@ -83,10 +83,10 @@ def solve(
     if eps.shape[0] != count or thickness_nm.shape[0] != count:
         raise ValueError(f"{count} coherence flags, {eps.shape[0]} permittivities, {thickness_nm.shape[0]} thicknesses")
     index = jnp.sqrt(eps)
-    k = 2 * jnp.pi * index / wavelength_nm
+    k = _wavenumber(index, wavelength_nm)
     end = jnp.ones_like(index[:1])
-    n = jnp.concatenate([n_in * end, index, n_out * end])
-    phase = jnp.concatenate([0 * end, k * thickness_nm[:, None], 0 * end])
+    n = jnp.concatenate([_complex(n_in) * end, index, _complex(n_out) * end])
+    phase = jnp.concatenate([0 * end, k * _complex(thickness_nm[:, None]), 0 * end])
 
     # the media between which the packets lie: both half spaces and all incoherent layers
     media = [0, *(i + 1 for i in range(count) if not coherent[i]), count + 1]
@@ -109,13 +109,15 @@ def solve(
     flux_in, flux_out = [], []
     for i, (f, b) in enumerate(zip(front, back, strict=True)):
         if b is None:
-            waves += [Waves(*(incident * part for part in w)) for w in f.waves]
+            waves += [_scaled(w, incident) for w in f.waves]
             flux_in.append(f.entering * incident)
             flux_out.append(f.transmittance * incident)
             continue
         through = f.transmittance * incident / (1 - b.reflectance * echo[i])
         returning = through * echo[i]
-        waves += [_both(w, incident, v, returning) for w, v in zip(f.waves, b.waves[::-1], strict=True)]
+        ahead = [_scaled(w, incident) for w in f.waves]
+        behind = [_mirrored(_scaled(w, returning)) for w in b.waves[::-1]]
+        waves += [Waves(*(x + y for x, y in zip(*both, strict=True))) for both in zip(ahead, behind, strict=True)]
         flux_in.append(f.entering * incident - b.transmittance * returning)
         flux_out.append(f.transmittance * incident - b.entering * returning)
         incident = through * passed[i]
@@ -147,18 +149,17 @@ def _packet(n: Complex[Array, "medium wavelength"], phase: Complex[Array, "mediu
     last = n.shape[0] - 1
     rho = (n[:-1] - n[1:]) / (n[:-1] + n[1:])
     once = jnp.exp(1j * phase)
-    r = [jnp.zeros_like(n[0])]  # reflection in front of each interface, r[0] of the first
+    r = [jnp.zeros_like(n[0])]  # reflection in front of each interface; nothing comes back from behind the last
     for j in reversed(range(last)):
-        behind = once[j + 1] ** 2 * r[0] if j + 1 < last else r[0]
+        behind = once[j + 1] ** 2 * r[0]
         r.insert(0, (rho[j] + behind) / (1 + rho[j] * behind))
-    v = jnp.ones_like(n[0])  # amplitude of the forward wave that meets interface j
+    v = jnp.ones_like(n[0])  # forward wave, at first in front of interface j, then behind it
     waves = []
     for j in range(last):
-        behind = once[j + 1] ** 2 * r[j + 1] if j + 1 < last else 0.0
-        v = v * (1 + rho[j]) / (1 + rho[j] * behind)
+        v = v * (1 + rho[j]) / (1 + rho[j] * once[j + 1] ** 2 * r[j + 1])
         if j + 1 < last:
             u = v * once[j + 1] * r[j + 1]
-            waves.append(Waves(_power(v) / n[0].real, _power(u) / n[0].real, v * u.conj() / n[0].real))
+            waves.append(_scaled(Waves(_power(v), _power(u), v * u.conj()), 1 / n[0].real))
             v = v * once[j + 1]
     entering = (n[0] * (1 + r[0].conj()) * (1 - r[0])).real / n[0].real
     return _Packet(_power(r[0]), _power(v) * n[-1].real / n[0].real, entering, waves)
@@ -168,13 +169,21 @@ def _power(amplitude: Complex[Array, "..."]) -> Float[Array, "..."]:
     return amplitude.real**2 + amplitude.imag**2
 
 
-def _both(front: Waves, incident: Array, behind: Waves, returning: Array) -> Waves:
-    """A layer lit from both sides; from behind, its forward wave is the stack's backward wave."""
-    return Waves(
-        front.forward * incident + behind.backward * returning,
-        front.backward * incident + behind.forward * returning,
-        front.cross * incident + behind.cross.conj() * returning,
-    )
+def _scaled(w: Waves, power: Float[Array, " wavelength"]) -> Waves:
+    return Waves(power * w.forward, power * w.backward, _complex(power) * w.cross)
+
+
+def _mirrored(w: Waves) -> Waves:
+    """A layer lit from behind: its forward wave is the stack's backward wave."""
+    return Waves(w.backward, w.forward, w.cross.conj())
+
+
+def _wavenumber(n: Complex[Array, "*layer wavelength"], wavelength: Float[Array, " wavelength"]) -> Array:
+    return n * _complex(2 * jnp.pi / wavelength)
+
+
+def _complex(x: float | Array) -> Complex[Array, "..."]:
+    return jnp.asarray(x, jnp.complex128)
 
 
 def _absorbed(w: Waves, n: Array, k: Array, thickness: Array, positions: Array) -> Array:
@@ -182,5 +191,6 @@ def _absorbed(w: Waves, n: Array, k: Array, thickness: Array, positions: Array) 
     x, y = positions[:-1], positions[1:]
     lost = -jnp.expm1(-2 * k.imag * (y - x))
     waves = w.forward * jnp.exp(-2 * k.imag * x) + w.backward * jnp.exp(-2 * k.imag * (thickness - y))
-    fringe = (w.cross * jnp.exp(1j * k.real * (x + y - thickness))).real * jnp.exp(-k.imag * thickness)
-    return n.real * waves * lost + 2 * n.imag * jnp.sin(k.real * (y - x)) * 2 * fringe
+    angle = k.real * (x + y - thickness)
+    fringe = (w.cross.real * jnp.cos(angle) - w.cross.imag * jnp.sin(angle)) * jnp.exp(-k.imag * thickness)
+    return n.real * waves * lost + 4 * n.imag * jnp.sin(k.real * (y - x)) * fringe
