@@ -1,0 +1,103 @@
+"""Current noise of the terminals: every jump is a Langevin source of white, one-sided density 2 (forward + backward).
+
+S_I(f) = sum |transfer . stoichiometry|^2 S_source / area. Nothing else is put in: 4kT Re Y at equilibrium and 2qI of a saturated
+junction come out (fluctuation-dissipation theorem; Langevin method of van Vliet and Fassett, in Fluctuation Phenomena in
+Solids, 1965). Transport between nodes is a diffusion and has 4 (f - b)/ln(f/b) instead, which does not depend on the mesh.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from invdesign.analyses.small_signal import SmallSignal, Transfer
+from invdesign.constants import ELEMENTARY_CHARGE_C
+from invdesign.processes.dots import JUMPS
+from invdesign.solve.assembly import contact_rates, edge_states, populations
+
+
+class Noise(NamedTuple):
+    """One-sided current noise density, A^2/Hz."""
+
+    by_process: dict[str, Float[Array, ""]]
+    by_edge: Float[Array, " edge"]
+    """What arises on each mesh edge (contacts and circuit left out)."""
+
+    @property
+    def total(self) -> Float[Array, ""]:
+        return sum(self.by_process.values(), jnp.zeros(()))
+
+
+def _square(x: Array) -> Array:
+    return jnp.real(x) ** 2 + jnp.imag(x) ** 2
+
+
+def x_coth_x(x: Float[Array, ""]) -> Float[Array, ""]:
+    """x coth x, even and smooth."""
+    near = jnp.abs(x) < 0.05
+    y = jnp.where(near, x, 0.0) ** 2
+    safe = jnp.where(near, 1.0, x)
+    return jnp.where(near, 1 + y / 3 * (1 - y / 15 * (1 - 2 * y / 21)), safe / jnp.tanh(safe))
+
+
+def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] | float = 1.0) -> Noise:
+    """Noise density at the frequency of `transfer`, split by process and by place.
+
+    `shunt_fano` is the Fano factor of the leakage path (see `device.Shunt`).
+    """
+    system, state = small.system, small.state
+    by_process: dict[str, Array] = {}
+    places = []
+    node = transfer.node
+    ends = jnp.stack([node[:-1], node[1:]], axis=1)
+    reads = jnp.zeros(system.nodes - 1).at[system.read_edge].set(transfer.direct)
+    filled = system.split(populations(system, state.u, state.v, small.light))
+
+    def add(name: str, density: Array) -> Array:
+        by_process[name] = by_process.get(name, jnp.zeros(())) + jnp.sum(density)
+        return density
+
+    per_region = zip(
+        system.regions,
+        edge_states(system, state.u, state.v),
+        small.light,
+        system.split(ends),
+        system.split(transfer.dots),
+        system.split(reads),
+        filled,
+        strict=True,
+    )
+    for region, edge, light, y, z, read, filling in per_region:
+        half = region.lengths / 2
+        place = add("electron transport", _square(y[:, 1, 1] - y[:, 0, 1] - read) * edge.electron.noise)
+        place += add("hole transport", _square(y[:, 1, 2] - y[:, 0, 2] + read) * edge.hole.noise)
+        for end, site in enumerate(edge.sites):
+            pair = _square(y[:, end, 1] + y[:, end, 2])
+            for process in region.bulk.recombination:
+                rate = jax.vmap(process.backward)(site) * (1 + jnp.exp(site.affinity))
+                place += add(process.name, pair * 2 * half * rate)
+            place += add("photogeneration", pair * 2 * light.host[:, end])
+            if region.bulk.dots is None:
+                continue
+            dots = region.bulk.dots
+            excitation = light.dots[:, end] / (half * dots.density)
+            rates = jax.vmap(dots.rates)(site, excitation)
+            one_way = jax.vmap(dots.one_way)(rates, filling[:, end])
+            for index, jump in enumerate(JUMPS):
+                gain = jump.electrons * y[:, end, 1] + jump.holes * y[:, end, 2]
+                for state_index, population in ((jump.target, 1), (jump.origin, -1)):
+                    if state_index:
+                        gain = gain + population * z[:, end, state_index - 1]
+                both = one_way[:, 0, index] + one_way[:, 1, index]
+                place += add(jump.name, _square(gain) * 2 * half * both)
+        places.append(place)
+    for side, at in ((0, 0), (1, -1)):
+        for carrier, both in enumerate(contact_rates(system, side, state.u[at], state.v)):
+            add("contact exchange", _square(node[at, 1 + carrier]) * 2 * both)
+    by_process = {name: density / system.area_cm2 for name, density in by_process.items()}
+    kT_joule = system.kT * ELEMENTARY_CHARGE_C
+    by_process["series resistance"] = 4 * kT_joule * system.series_resistance_ohm * _square(transfer.admittance)
+    excess = 1 - shunt_fano + shunt_fano * x_coth_x(state.v / 2)
+    by_process["shunt"] = 4 * kT_joule * system.shunt_conductance_S * excess * _square(transfer.parallel)
+    return Noise(by_process, jnp.concatenate(places) / system.area_cm2)

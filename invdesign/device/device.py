@@ -1,0 +1,189 @@
+"""A device: layers, contacts, terminals, light. What a user configures is what the physics sees.
+
+Positions run from the left contact to the right one. The voltage is that of the anode against the cathode: V > 0 is forward bias,
+reverse bias is V < 0 and is entered as a positive `reverse_bias_V`. Currents are positive when they flow into the anode.
+"""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from invdesign.constants import BOLTZMANN_EV_PER_K, CM_PER_NM
+from invdesign.materials.semiconductor import Bulk, Electrical, Material
+from invdesign.schema import InputError, choice, quantity
+
+
+class Layer(eqx.Module):
+    """A slab of one material."""
+
+    thickness_nm: Float[Array, ""] = quantity("nm", lower=0, upper=1e8, open_lower=True)
+    material: Material
+    edges: int = eqx.field(static=True, default=40, metadata=dict(lower=4, upper=4000, doc="mesh edges, if it carries current"))
+    coherent: bool = eqx.field(static=True, default=True, metadata=dict(doc="optically coherent; false for thick glass"))
+
+
+class Contact(eqx.Module):
+    """The end of the electrical device."""
+
+    kind: eqx.AbstractClassVar[str]
+
+    def potential(self, bulk: Bulk, kT: Float[Array, ""]) -> Float[Array, ""]:
+        """Electrostatic potential (over kT/q) of the boundary against the contact's Fermi level, vacuum level at zero."""
+        raise NotImplementedError
+
+    @property
+    def velocities(self) -> tuple[Float[Array, ""], Float[Array, ""]] | None:
+        """Surface recombination velocities of electrons and holes (cm/s), or None where carriers are at equilibrium."""
+        return None
+
+
+class Ohmic(Contact):
+    """Charge neutrality and equilibrium with the metal."""
+
+    kind: ClassVar[str] = "ohmic"
+
+    def potential(self, bulk: Bulk, kT: Float[Array, ""]) -> Float[Array, ""]:
+        half_gap = bulk.band_gap / (2 * kT)
+        midgap = -(bulk.electron_affinity / kT + half_gap) + (bulk.log_nv - bulk.log_nc) / 2
+        log_ni = (bulk.log_nc + bulk.log_nv) / 2 - half_gap
+        # asinh(doping/2ni) without forming 1/ni, which overflows in wide gaps
+        magnitude = jnp.abs(bulk.doping)
+        ratio_log = jnp.log(jnp.where(magnitude > 0, magnitude, 1.0)) - log_ni - jnp.log(2.0)
+        large = ratio_log > 20
+        moderate = jnp.arcsinh(jnp.exp(jnp.where(large, 0.0, ratio_log)))
+        level = jnp.where(large, ratio_log + jnp.log(2.0), moderate)
+        return midgap + jnp.where(magnitude > 0, jnp.sign(bulk.doping) * level, 0.0)
+
+
+class Schottky(Contact):
+    """A metal of given work function; carriers cross with surface recombination velocities."""
+
+    kind: ClassVar[str] = "schottky"
+    work_function_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10)
+    electron_velocity_cm_per_s: Float[Array, ""] = quantity("cm/s", lower=0, open_lower=True, default=1e7)
+    hole_velocity_cm_per_s: Float[Array, ""] = quantity("cm/s", lower=0, open_lower=True, default=1e7)
+
+    def potential(self, bulk: Bulk, kT: Float[Array, ""]) -> Float[Array, ""]:
+        return -self.work_function_eV / kT
+
+    @property
+    def velocities(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        return self.electron_velocity_cm_per_s, self.hole_velocity_cm_per_s
+
+
+class Contacts(eqx.Module):
+    """Both ends of the electrical device."""
+
+    left: Contact
+    right: Contact
+
+
+class Shunt(eqx.Module):
+    """A leakage path parallel to the junction.
+
+    Conductance per area 1/resistance, times exp(-(t - t_ref)/leakage length) summed over the thickness t of the blocking layers:
+    pinholes that a thicker layer covers (an assumption that can be replaced; an infinite leakage length switches it off). Its noise is
+    4kT/R at equilibrium and F * 2qI at high bias (F = 1 for a few tunnelling paths, 0 for a macroscopic resistor):
+    S = 4kT/R [(1-F) + F x coth x], x = qV/2kT (Blanter and Buettiker 2000, DOI 10.1016/S0370-1573(99)00123-4).
+    """
+
+    resistance_ohm_cm2: Float[Array, ""] = quantity("ohm cm2", lower=0, open_lower=True, doc="at the reference thickness")
+    fano: Float[Array, ""] = quantity("1", lower=0, upper=1, default=1.0)
+    leakage_length_nm: Float[Array, ""] = quantity("nm", lower=0, open_lower=True, default=1e9)
+    reference_blocking_nm: Float[Array, ""] = quantity("nm", lower=0, default=0.0, doc="total of the blocking layers")
+    blocking_layers: tuple[str, ...] = eqx.field(static=True, default=())
+
+
+class Terminals(eqx.Module):
+    """What stands between the junction and the outside."""
+
+    series_resistance_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=0.0)
+    shunt: Shunt | None = None
+
+
+class Illumination(eqx.Module):
+    """Steady light during the operating point."""
+
+    kind: eqx.AbstractClassVar[str]
+
+
+class Dark(Illumination):
+    """No light."""
+
+    kind: ClassVar[str] = "dark"
+
+
+class Monochromatic(Illumination):
+    """One wavelength."""
+
+    kind: ClassVar[str] = "monochromatic"
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
+    irradiance_W_per_cm2: Float[Array, ""] = quantity("W/cm2", lower=0)
+
+
+class Device(eqx.Module):
+    """A layered device.
+
+    `order` lists the layers from left to right; those that carry current must stand together, with optical layers only outside.
+    """
+
+    order: tuple[str, ...] = eqx.field(static=True)
+    layers: dict[str, Layer]
+    contacts: Contacts
+    temperature_K: Float[Array, ""] = quantity("K", lower=10, upper=1000, default=300.0)
+    area_cm2: Float[Array, ""] = quantity("cm2", lower=0, open_lower=True, default=0.07)
+    anode: str = choice("left", "right", default="right", doc="the contact that is positive under forward bias")
+    illuminated_side: str = choice("left", "right", default="left")
+    terminals: Terminals = Terminals()
+    illumination: Illumination = Dark()
+    name: str = eqx.field(static=True, default="device")
+
+    def __check_init__(self) -> None:
+        if not self.order:
+            raise InputError("order: the list of layers is empty; name at least one layer that carries current")
+        missing = [name for name in self.order if name not in self.layers]
+        if missing:
+            raise InputError(f"order: '{missing[0]}' is not among layers; allowed: {', '.join(self.layers)}")
+        if len(set(self.order)) < len(self.order):
+            raise InputError("order: a layer is named twice; give each layer its own name")
+        carries = [isinstance(self.layers[name].material, Electrical) for name in self.order]
+        if not any(carries):
+            raise InputError("order: no layer carries current; at least one needs a semiconductor or dots_in_host material")
+        first, last = carries.index(True), len(carries) - carries[::-1].index(True)
+        if not all(carries[first:last]):
+            inner = self.order[first + carries[first:last].index(False)]
+            raise InputError(f"order: optical layer '{inner}' stands between layers that carry current; move it outside")
+
+    @property
+    def kT(self) -> Float[Array, ""]:
+        """Thermal energy, eV."""
+        return BOLTZMANN_EV_PER_K * self.temperature_K
+
+    @property
+    def electrical(self) -> tuple[str, ...]:
+        """Names of the layers that carry current, left to right."""
+        return tuple(name for name in self.order if isinstance(self.layers[name].material, Electrical))
+
+    @property
+    def active(self) -> str:
+        """The layer whose absorptance defines gain: the first one with dots, else the thickest mesh."""
+        from invdesign.materials.quantum_dots import DotsInHost
+
+        dotted = [name for name in self.electrical if isinstance(self.layers[name].material, DotsInHost)]
+        return dotted[0] if dotted else max(self.electrical, key=lambda name: self.layers[name].edges)
+
+    @property
+    def shunt_conductance_S_per_cm2(self) -> Float[Array, ""]:
+        """Conductance of the leakage path per area."""
+        shunt = self.terminals.shunt
+        if shunt is None:
+            return jnp.zeros(())
+        extra = sum((self.layers[name].thickness_nm for name in shunt.blocking_layers), -shunt.reference_blocking_nm)
+        blocked = extra / shunt.leakage_length_nm if shunt.blocking_layers else 0.0
+        return jnp.exp(-blocked) / shunt.resistance_ohm_cm2
+
+    def thickness_cm(self, name: str) -> Float[Array, ""]:
+        """Thickness of a layer, cm."""
+        return self.layers[name].thickness_nm * CM_PER_NM

@@ -1,0 +1,249 @@
+"""Lead-sulphide dots, mixed-halide perovskite, and the two together: composition and size in, numbers out."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Complex, Float
+
+from invdesign.constants import CM_PER_NM
+from invdesign.materials.mixing import Mixing, dot_permittivity
+from invdesign.materials.optical import OpticalModel
+from invdesign.materials.semiconductor import Bulk, Electrical, Lifetimes
+from invdesign.processes.dots import DotEnsemble
+from invdesign.processes.field_emission import BarrierEscape, lever_arm
+from invdesign.schema import quantity
+
+REFERENCE_EXCITON_EV = 1.0
+REFERENCE_BROMIDE = 1 / 6
+"""The paper's dots (1240 nm) and host (MAPbI2.5Br0.5): where offsets, gap and misfit are given."""
+REFERENCE_FREE_PATH_NM = 9.8
+"""Mean free path between dots, 4R/3f, of the paper's film (f = 0.29, 4.3 nm dots)."""
+LOWEST_BARRIER_EV = 1e-3
+
+
+class MapbHalide(Electrical):
+    """MAPb(I1-xBrx)3. The gap follows E_g(x) = E_g(1/6) + 0.39 dx + 0.33 d(x^2) (Noh et al. 2013, DOI 10.1021/nl400349b).
+
+    Most of the opening is in the valence band: `conduction_share` of it lowers the electron affinity. The lattice constant follows
+    Vegard's law from 6.28 (I) to 5.93 angstrom (Br).
+    """
+
+    kind: ClassVar[str] = "mapb_halide"
+    bromide_fraction: Float[Array, ""] = quantity("1", lower=0, upper=1, doc="x in MAPb(I1-xBrx)3")
+    electron_affinity_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10, doc="at x = 1/6")
+    band_gap_eV: Float[Array, ""] = quantity("eV", lower=0.5, upper=4, doc="at x = 1/6")
+    conduction_share: Float[Array, ""] = quantity("1", lower=0, upper=1, default=0.2)
+    relative_permittivity: Float[Array, ""] = quantity("1", lower=1, doc="static")
+    conduction_dos_cm3: Float[Array, ""] = quantity("cm-3", lower=1e10, upper=1e24)
+    valence_dos_cm3: Float[Array, ""] = quantity("cm-3", lower=1e10, upper=1e24)
+    electron_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True)
+    hole_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True)
+    recombination: Lifetimes
+    optical: OpticalModel
+    donor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
+    acceptor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
+    breakdown_field_V_per_cm: Float[Array, ""] = quantity("V/cm", lower=0, open_lower=True, default=1e7)
+    source: str = eqx.field(static=True, default="")
+
+    @property
+    def gap_opening(self) -> Float[Array, ""]:
+        """E_g(x) - E_g(1/6), eV."""
+        x, x0 = self.bromide_fraction, REFERENCE_BROMIDE
+        return 0.39 * (x - x0) + 0.33 * (x**2 - x0**2)
+
+    @property
+    def lattice_constant_A(self) -> Float[Array, ""]:
+        return 6.28 + (5.93 - 6.28) * self.bromide_fraction
+
+    def bulk(self, kT: Float[Array, ""]) -> Bulk:
+        return Bulk(
+            self.electron_affinity_eV - self.conduction_share * self.gap_opening,
+            self.band_gap_eV + self.gap_opening,
+            self.relative_permittivity,
+            jnp.log(self.conduction_dos_cm3),
+            jnp.log(self.valence_dos_cm3),
+            self.electron_mobility_cm2_per_Vs,
+            self.hole_mobility_cm2_per_Vs,
+            self.donor_density_cm3 - self.acceptor_density_cm3,
+            self.breakdown_field_V_per_cm,
+            self.recombination.processes(kT),
+            None,
+        )
+
+    def permittivity(self, wavelength_nm: Float[Array, " wavelength"]) -> Complex[Array, " wavelength"]:
+        return self.optical.shifted(self.gap_opening).permittivity(wavelength_nm)
+
+    @property
+    def optical_models(self) -> tuple[OpticalModel, ...]:
+        return (self.optical,)
+
+
+class Geometry(eqx.Module):
+    """How the mean field of Poisson's equation divides between dots and host."""
+
+    kind: eqx.AbstractClassVar[str]
+
+    def field_ratios(
+        self, dot: Float[Array, ""], host: Float[Array, ""], fraction: Float[Array, ""]
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Field in the dot and in the barrier over the mean field, from the permittivities and the dots' volume fraction."""
+        raise NotImplementedError
+
+
+class Sphere(Geometry):
+    """Spheres: E_dot = 3 eps_h/(eps_d + 2 eps_h) of the host's far field; the barrier sees the far field."""
+
+    kind: ClassVar[str] = "sphere"
+
+    def field_ratios(
+        self, dot: Float[Array, ""], host: Float[Array, ""], fraction: Float[Array, ""]
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        inside = 3 * host / (dot + 2 * host)
+        far = 1 / (fraction * inside + 1 - fraction)
+        return inside * far, far
+
+
+class Slab(Geometry):
+    """The one-dimensional stack of the paper's simulations: eps E is continuous, and the barrier is given the dot's field."""
+
+    kind: ClassVar[str] = "slab"
+
+    def field_ratios(
+        self, dot: Float[Array, ""], host: Float[Array, ""], fraction: Float[Array, ""]
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        inside = host / dot
+        ratio = inside / (fraction * inside + 1 - fraction)
+        return ratio, ratio
+
+
+class Dots(eqx.Module):
+    """PbS dots. The exciton energy is the observable; the diameter is its calibration (Moreels 2009, DOI 10.1021/nn900863a)."""
+
+    diameter_nm: Float[Array, ""] = quantity("nm", lower=2, upper=12)
+    volume_fraction: Float[Array, ""] = quantity("1", lower=0, upper=0.74, open_lower=True)
+    electron_affinity_eV: Float[Array, ""] = quantity(
+        "eV", lower=0, upper=10, doc="electron level below vacuum at an exciton energy of 1.0 eV; fixes the conduction offset"
+    )
+    lifetime_s: Float[Array, ""] = quantity("s", lower=0, open_lower=True, doc="of an exciton in the dot, at the misfit of x = 1/6")
+    capture_time_s: Float[Array, ""] = quantity(
+        "s", lower=0, open_lower=True, doc="carrier thermalisation into dots at a free path of 9.8 nm"
+    )
+    barrier_mass: Float[Array, ""] = quantity("m0", lower=0, open_lower=True, default=0.2)
+    relative_permittivity: Float[Array, ""] = quantity("1", lower=1, default=22.0)
+    electron_degeneracy: Float[Array, ""] = quantity("1", lower=1, default=1.0)
+    hole_degeneracy: Float[Array, ""] = quantity("1", lower=1, default=1.0)
+    size_dispersion: Float[Array, ""] = quantity("1", lower=0, upper=0.5, default=0.05, doc="relative, of the diameter")
+    exciton_shift_eV: Float[Array, ""] = quantity("eV", lower=-0.3, upper=0.3, default=0.0, doc="calibration of the size law")
+    lattice_constant_A: Float[Array, ""] = quantity("angstrom", lower=1, default=5.936)
+    misfit_share: Float[Array, ""] = quantity(
+        "1",
+        lower=0,
+        upper=1,
+        default=0.5,
+        doc="share of recombination in the dot that grows as the square of the lattice misfit; no published law, an assumption",
+    )
+    geometry: Geometry = Sphere()
+
+    @property
+    def exciton_energy_eV(self) -> Float[Array, ""]:
+        """E_x = 0.41 + 1/(0.0252 d^2 + 0.283 d) + shift."""
+        d = self.diameter_nm
+        return 0.41 + 1 / (0.0252 * d**2 + 0.283 * d) + self.exciton_shift_eV
+
+    @property
+    def density_cm3(self) -> Float[Array, ""]:
+        """Dots per volume, f/(pi d^3/6)."""
+        return self.volume_fraction / (jnp.pi / 6 * (self.diameter_nm * CM_PER_NM) ** 3)
+
+    @property
+    def free_path_nm(self) -> Float[Array, ""]:
+        """Mean free path between dots, 4R/3f."""
+        return 2 * self.diameter_nm / (3 * self.volume_fraction)
+
+
+class DotsInHost(Electrical):
+    """Dots in a semiconducting host. The host carries the current; the dots absorb, emit, capture and store charge.
+
+    Energies obey one constraint, E_g = phi_e + phi_h + E_x: the hole offset is what remains. The confinement shift of the dot is
+    shared equally by its two levels.
+    """
+
+    kind: ClassVar[str] = "dots_in_host"
+    dots: Dots
+    host: Electrical
+    mixing: Mixing
+    source: str = eqx.field(static=True, default="")
+
+    def offsets_eV(self, host: Bulk) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Electron and hole offsets (phi_e, phi_h)."""
+        shift = self.dots.exciton_energy_eV - REFERENCE_EXCITON_EV
+        electron = self.dots.electron_affinity_eV - 0.5 * shift - host.electron_affinity
+        return electron, host.band_gap - self.dots.exciton_energy_eV - electron
+
+    @property
+    def misfit(self) -> Float[Array, ""] | None:
+        """(a_host - a_dot)/a_dot, or None where the host has no lattice constant."""
+        host = self.host.lattice_constant_A
+        return None if host is None else host / self.dots.lattice_constant_A - 1
+
+    @property
+    def recombination_rate_per_s(self) -> Float[Array, ""]:
+        """1/tau of the exciton: a part grows with (misfit/misfit at x = 1/6)^2."""
+        if self.misfit is None:
+            return 1 / self.dots.lifetime_s
+        reference = (6.28 + (5.93 - 6.28) * REFERENCE_BROMIDE) / self.dots.lattice_constant_A - 1
+        share = self.dots.misfit_share
+        return (1 - share + share * (self.misfit / reference) ** 2) / self.dots.lifetime_s
+
+    def ensemble(self, kT: Float[Array, ""]) -> DotEnsemble:
+        """The dots' jump rates: capture c = 1/(N tau_c), tau_c proportional to the free path; emission by detailed balance."""
+        host, dots = self.host.bulk(kT), self.dots
+        electron, hole = self.offsets_eV(host)
+        capture_time = dots.capture_time_s * dots.free_path_nm / REFERENCE_FREE_PATH_NM
+        in_dot, in_barrier = dots.geometry.field_ratios(
+            dots.relative_permittivity, host.permittivity, dots.volume_fraction
+        )
+        lever = lever_arm(dots.diameter_nm, in_dot)
+
+        def escape(barrier: Float[Array, ""]) -> BarrierEscape:
+            return BarrierEscape(jnp.maximum(barrier, LOWEST_BARRIER_EV), dots.barrier_mass, lever, in_barrier)
+
+        return DotEnsemble(
+            dots.density_cm3,
+            1 / (dots.density_cm3 * capture_time),
+            jnp.exp(host.log_nc - electron / kT) / dots.electron_degeneracy,
+            jnp.exp(host.log_nv - hole / kT) / dots.hole_degeneracy,
+            self.recombination_rate_per_s,
+            dots.electron_degeneracy * dots.hole_degeneracy * jnp.exp(-dots.exciton_energy_eV / kT),
+            escape(electron),
+            escape(hole),
+        )
+
+    def bulk(self, kT: Float[Array, ""]) -> Bulk:
+        """The host's numbers with the static permittivity of the mixture (Maxwell Garnett) and the dots added."""
+        host = self.host.bulk(kT)
+        contrast = (self.dots.relative_permittivity - host.permittivity) / (
+            self.dots.relative_permittivity + 2 * host.permittivity
+        )
+        polarised = self.dots.volume_fraction * contrast
+        mixed = host.permittivity * (1 + 2 * polarised) / (1 - polarised)
+        return eqx.tree_at(
+            lambda b: (b.permittivity, b.dots), host, (mixed, self.ensemble(kT)), is_leaf=lambda leaf: leaf is None
+        )
+
+    def _optical(self, wavelength_nm: Float[Array, " wavelength"]) -> tuple[Array, Array]:
+        dots = dot_permittivity(
+            wavelength_nm, self.dots.exciton_energy_eV, self.dots.diameter_nm, self.dots.size_dispersion
+        )
+        return self.mixing.mix(self.host.permittivity(wavelength_nm), dots, self.dots.volume_fraction)
+
+    def permittivity(self, wavelength_nm: Float[Array, " wavelength"]) -> Complex[Array, " wavelength"]:
+        return self._optical(wavelength_nm)[0]
+
+    def dot_share(self, wavelength_nm: Float[Array, " wavelength"]) -> Float[Array, " wavelength"]:
+        return self._optical(wavelength_nm)[1]
+
+    @property
+    def optical_models(self) -> tuple[OpticalModel, ...]:
+        return self.host.optical_models

@@ -1,0 +1,147 @@
+"""What a layer is made of, electrically: a plain semiconductor, or dots in a host.
+
+A material answers two questions: `bulk(kT)`, the numbers that transport and recombination need, and `permittivity`
+(optical), which the stack needs. Energies are in eV, from the vacuum level downwards (`electron_affinity_eV`).
+"""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Complex, Float
+
+from invdesign.materials.optical import OpticalModel
+from invdesign.processes.dots import DotEnsemble
+from invdesign.processes.recombination import Auger, Radiative, Recombination, ShockleyReadHall
+from invdesign.schema import quantity
+
+
+class Bulk(eqx.Module):
+    """A layer's electrical numbers at one temperature."""
+
+    electron_affinity: Float[Array, ""]
+    """eV."""
+    band_gap: Float[Array, ""]
+    """eV."""
+    permittivity: Float[Array, ""]
+    """Relative, static."""
+    log_nc: Float[Array, ""]
+    log_nv: Float[Array, ""]
+    """ln of the effective densities of states in cm^-3."""
+    electron_mobility: Float[Array, ""]
+    hole_mobility: Float[Array, ""]
+    """cm^2/Vs."""
+    doping: Float[Array, ""]
+    """N_D - N_A, cm^-3."""
+    breakdown_field: Float[Array, ""]
+    """V/cm, for the mean field."""
+    recombination: tuple[Recombination, ...]
+    dots: DotEnsemble | None
+
+
+class Material(eqx.Module):
+    """Anything a layer can be made of."""
+
+    kind: eqx.AbstractClassVar[str]
+
+    @abstractmethod
+    def permittivity(self, wavelength_nm: Float[Array, " wavelength"]) -> Complex[Array, " wavelength"]:
+        """Complex relative permittivity at optical frequencies."""
+
+    @property
+    @abstractmethod
+    def optical_models(self) -> tuple[OpticalModel, ...]:
+        """The n,k sources in use, for ranges and citations."""
+
+    def dot_share(self, wavelength_nm: Float[Array, " wavelength"]) -> Float[Array, " wavelength"]:
+        """Share of the layer's absorption that excites dots; the host takes the remainder."""
+        return jnp.zeros_like(wavelength_nm)
+
+
+class Optical(Material):
+    """A layer outside the electrical device: glass, an electrode. Only its n,k matter."""
+
+    kind: ClassVar[str] = "optical"
+    optical: OpticalModel
+    source: str = eqx.field(static=True, default="")
+
+    def permittivity(self, wavelength_nm: Float[Array, " wavelength"]) -> Complex[Array, " wavelength"]:
+        return self.optical.permittivity(wavelength_nm)
+
+    @property
+    def optical_models(self) -> tuple[OpticalModel, ...]:
+        return (self.optical,)
+
+
+class Electrical(Material):
+    """A material that carries current."""
+
+    @abstractmethod
+    def bulk(self, kT: Float[Array, ""]) -> Bulk:
+        """The electrical numbers at the thermal energy `kT` (eV)."""
+
+    @property
+    def lattice_constant_A(self) -> Float[Array, ""] | None:
+        """Lattice constant in angstrom, or None where it is not known."""
+        return None
+
+
+class Lifetimes(eqx.Module):
+    """Host recombination: Shockley-Read-Hall, radiative, Auger."""
+
+    electron_lifetime_s: Float[Array, ""] = quantity("s", lower=0, open_lower=True, doc="Shockley-Read-Hall, electrons")
+    hole_lifetime_s: Float[Array, ""] = quantity("s", lower=0, open_lower=True, doc="Shockley-Read-Hall, holes")
+    trap_level_eV: Float[Array, ""] = quantity("eV", lower=-2, upper=2, default=0.0, doc="trap above the intrinsic level")
+    radiative_coefficient_cm3_per_s: Float[Array, ""] = quantity("cm3/s", lower=0, default=0.0)
+    electron_auger_cm6_per_s: Float[Array, ""] = quantity("cm6/s", lower=0, default=0.0)
+    hole_auger_cm6_per_s: Float[Array, ""] = quantity("cm6/s", lower=0, default=0.0)
+
+    def processes(self, kT: Float[Array, ""]) -> tuple[Recombination, ...]:
+        """The jumps."""
+        return (
+            ShockleyReadHall(1 / self.electron_lifetime_s, 1 / self.hole_lifetime_s, self.trap_level_eV / kT),
+            Radiative(self.radiative_coefficient_cm3_per_s),
+            Auger(self.electron_auger_cm6_per_s, self.hole_auger_cm6_per_s),
+        )
+
+
+class Semiconductor(Electrical):
+    """A plain semiconductor with explicit numbers."""
+
+    kind: ClassVar[str] = "semiconductor"
+    electron_affinity_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10)
+    band_gap_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10, open_lower=True)
+    relative_permittivity: Float[Array, ""] = quantity("1", lower=1, doc="static")
+    conduction_dos_cm3: Float[Array, ""] = quantity("cm-3", lower=1e10, upper=1e24, doc="N_c")
+    valence_dos_cm3: Float[Array, ""] = quantity("cm-3", lower=1e10, upper=1e24, doc="N_v")
+    electron_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True)
+    hole_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True)
+    recombination: Lifetimes
+    optical: OpticalModel
+    donor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
+    acceptor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
+    breakdown_field_V_per_cm: Float[Array, ""] = quantity("V/cm", lower=0, open_lower=True, default=1e7)
+    source: str = eqx.field(static=True, default="")
+
+    def bulk(self, kT: Float[Array, ""]) -> Bulk:
+        return Bulk(
+            self.electron_affinity_eV,
+            self.band_gap_eV,
+            self.relative_permittivity,
+            jnp.log(self.conduction_dos_cm3),
+            jnp.log(self.valence_dos_cm3),
+            self.electron_mobility_cm2_per_Vs,
+            self.hole_mobility_cm2_per_Vs,
+            self.donor_density_cm3 - self.acceptor_density_cm3,
+            self.breakdown_field_V_per_cm,
+            self.recombination.processes(kT),
+            None,
+        )
+
+    def permittivity(self, wavelength_nm: Float[Array, " wavelength"]) -> Complex[Array, " wavelength"]:
+        return self.optical.permittivity(wavelength_nm)
+
+    @property
+    def optical_models(self) -> tuple[OpticalModel, ...]:
+        return (self.optical,)

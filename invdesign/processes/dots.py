@@ -1,0 +1,118 @@
+"""Quantum dots in a host: a machine of four states (empty 0, one electron e, one hole h, exciton X) and its jumps.
+
+Every dot of density N exchanges electrons with the host on 0<->e and h<->X, holes on 0<->h and e<->X, and recombines on
+X<->0, where the backward rate carries thermal generation and optical excitation. All rates of one dot are in 1/s.
+"""
+
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from invdesign.processes.field_emission import BarrierEscape
+from invdesign.processes.site import Site
+
+EMPTY, ELECTRON, HOLE, EXCITON = range(4)
+
+
+class DotRates(NamedTuple):
+    """First-order rates of one dot, 1/s."""
+
+    capture_n: Float[Array, ""]
+    emission_n: Float[Array, ""]
+    capture_p: Float[Array, ""]
+    emission_p: Float[Array, ""]
+    recombination: Float[Array, ""]
+    thermal_generation: Float[Array, ""]
+    excitation: Float[Array, ""]
+
+
+class Jump(NamedTuple):
+    """One jump process: what it adds to (n, p, dot states) per forward step, and its states before and after."""
+
+    name: str
+    electrons: int
+    holes: int
+    origin: int
+    target: int
+
+
+JUMPS: tuple[Jump, ...] = (
+    Jump("electron exchange with dots", -1, 0, EMPTY, ELECTRON),
+    Jump("electron exchange with dots", -1, 0, HOLE, EXCITON),
+    Jump("hole exchange with dots", 0, -1, EMPTY, HOLE),
+    Jump("hole exchange with dots", 0, -1, ELECTRON, EXCITON),
+    Jump("dot recombination", 0, 0, EXCITON, EMPTY),
+)
+
+
+class DotEnsemble(eqx.Module):
+    """Identical dots in a host."""
+
+    density: Float[Array, ""]
+    """N, cm^-3."""
+    capture_coefficient: Float[Array, ""]
+    """c = 1/(N tau_c), cm^3/s, the same for electrons and holes."""
+    electron_release: Float[Array, ""]
+    """n_1 = N_c exp(-phi_e/kT)/g_e, cm^-3: thermal emission over capture coefficient."""
+    hole_release: Float[Array, ""]
+    recombination: Float[Array, ""]
+    """1/tau of the exciton, 1/s."""
+    thermal_ratio: Float[Array, ""]
+    """g_e g_h exp(-E_x/kT): thermal generation over recombination."""
+    electron_escape: BarrierEscape
+    hole_escape: BarrierEscape
+
+    #: index of the jump that light drives backwards
+    OPTICAL_JUMP: ClassVar[int] = 4
+
+    def rates(self, site: Site, excitation: Float[Array, ""]) -> DotRates:
+        """Rates at a site; `excitation` is the optical excitation rate of an empty dot, 1/s.
+
+        The field's enhancement multiplies capture and emission alike (its local form), which keeps detailed balance.
+        """
+        cn = self.capture_coefficient * self.electron_escape.enhancement(site.field, site.kT)
+        cp = self.capture_coefficient * self.hole_escape.enhancement(site.field, site.kT)
+        return DotRates(
+            cn * site.n,
+            cn * self.electron_release,
+            cp * site.p,
+            cp * self.hole_release,
+            self.recombination,
+            self.recombination * self.thermal_ratio,
+            excitation,
+        )
+
+    def one_way(self, rates: DotRates, populations: Float[Array, "4"]) -> Float[Array, "2 jump"]:
+        """Forward and backward rates of `JUMPS`, cm^-3 s^-1."""
+        r, (empty, electron, hole, exciton) = rates, populations
+        forward = [r.capture_n * empty, r.capture_n * hole, r.capture_p * empty, r.capture_p * electron]
+        backward = [r.emission_n * electron, r.emission_n * exciton, r.emission_p * hole, r.emission_p * exciton]
+        forward.append(r.recombination * exciton)
+        backward.append((r.thermal_generation + r.excitation) * empty)
+        return self.density * jnp.stack([jnp.stack(forward), jnp.stack(backward)])
+
+    def stationary(self, site: Site, rates: DotRates) -> tuple[Float[Array, "4"], Float[Array, ""]]:
+        """Stationary populations and the net recombination rate through the dots (cm^-3 s^-1), without subtractions.
+
+        The populations are ratios of sums over rooted spanning trees (matrix-tree theorem), each a sum of positive products.
+        The net rate is the sum over the two cycles through X -> 0, (forward - backward product) times the trees that hang on
+        the cycle, and the difference of products is written with expm1 of the affinity: near equilibrium
+        c n P - e P would lose all digits.
+        """
+        # products of rates overflow in strong fields; the result is homogeneous in them, so that a frozen unit is exact
+        unit = jax.lax.stop_gradient(sum(rates))
+        a, en, b, ep, k, g0, light = (rate / unit for rate in rates)
+        g = g0 + light
+        # rooted spanning trees of the graph 0-e, 0-h, e-X, h-X, X-0
+        e_out, h_out = en + b, ep + a  # ways out of e and of h
+        tree_0 = k * e_out * h_out + en * ep * (e_out + h_out)
+        tree_x = g * e_out * h_out + a * b * (e_out + h_out)
+        tree_e = h_out * (a * (k + ep) + g * ep) + a * ep * e_out
+        tree_h = e_out * (b * (k + en) + g * en) + b * en * h_out
+        total = tree_0 + tree_e + tree_h + tree_x
+        populations = jnp.stack([tree_0, tree_e, tree_h, tree_x]) / total
+        drive = en * ep * (g0 * jnp.expm1(site.affinity) - light)
+        return populations, self.density * unit * drive * (e_out + h_out) / total

@@ -1,0 +1,204 @@
+"""Damped Newton iteration inside a continuation in bias and light, differentiated by the implicit-function theorem.
+
+One `while_loop` serves both: an iteration either improves the trial point or, when that has converged, accepts it and steps on
+along the tangent; a trial that fails is repeated with half the step. Batches advance independently of each other.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from invdesign.results import Status
+from invdesign.solve.assembly import (
+    Light,
+    System,
+    balance,
+    jacobian,
+    residual,
+)
+from invdesign.constants import ELEMENTARY_CHARGE_C
+from invdesign.solve.tridiagonal import Bordered, solve
+
+
+class Settings(eqx.Module):
+    """Knobs of the nonlinear solver."""
+
+    tolerance: float = eqx.field(static=True, default=1e-7)
+    """Largest update (over kT/q) of an accepted point; one undamped step follows, which squares it."""
+    iterations_per_step: int = eqx.field(static=True, default=30)
+    iterations: int = eqx.field(static=True, default=2000)
+    first_step: float = eqx.field(static=True, default=20.0)
+    """First continuation step in bias, over kT/q."""
+    smallest_step: float = eqx.field(static=True, default=1e-4)
+    """Smallest step, as a fraction of the whole way."""
+
+
+class State(eqx.Module):
+    """A solution: unknowns of all nodes and the junction voltage, over kT/q."""
+
+    u: Float[Array, "node 3"]
+    v: Float[Array, ""]
+
+
+class Outcome(eqx.Module):
+    """A state and how it was reached."""
+
+    state: State
+    status: Int[Array, ""]
+    iterations: Int[Array, ""]
+
+    @property
+    def converged(self) -> Bool[Array, ""]:
+        return self.status == Status.CONVERGED
+
+
+class Target(eqx.Module):
+    """Where the device is to be operated: applied voltage (over kT/q) and light."""
+
+    voltage: Float[Array, ""]
+    light: tuple[Light, ...]
+
+
+def current_A(system: System, state: State, light: tuple[Light, ...]) -> Float[Array, ""]:
+    """Terminal current into the anode (A), shunt included."""
+    density = balance(system, state.u, state.v, light).conduction[system.read_edge]
+    junction = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2 * density
+    return junction + system.shunt_conductance_S * state.v * system.kT
+
+
+def circuit(system: System, state: State, target: Target) -> Float[Array, ""]:
+    """Kirchhoff's law of the series resistance, over kT/q; zero at the operating point."""
+    drop = system.series_resistance_ohm * current_A(system, state, target.light) / system.kT
+    return state.v + drop - target.voltage
+
+
+def equations(system: System, state: State, target: Target) -> tuple[Float[Array, "node 3"], Float[Array, " global"]]:
+    """All equations of the device in its circuit."""
+    return residual(system, state.u, state.v, target.light), circuit(system, state, target)[None]
+
+
+def matrix(system: System, state: State, target: Target) -> Bordered:
+    """Their derivative."""
+    core, column = jacobian(system, state.u, state.v, target.light)
+    by_state = jax.grad(circuit, 1)(system, state, target)
+    return Bordered(core, column[..., None], by_state.u[None], by_state.v[None, None])
+
+
+def newton_update(system: System, state: State, target: Target) -> State:
+    """The Newton step from a state."""
+    u, v = solve(matrix(system, state, target), equations(system, state, target))
+    return State(-u, -v[0])
+
+
+def damp(update: State) -> State:
+    """Updates beyond kT/q grow only logarithmically."""
+
+    def limit(x: Array) -> Array:
+        size = jnp.abs(x)
+        return jnp.where(size > 1, jnp.sign(x) * (1 + jnp.log(jnp.maximum(size, 1.0))), x)
+
+    return jax.tree.map(limit, update)
+
+
+def _size(update: State) -> Float[Array, ""]:
+    return jnp.maximum(jnp.max(jnp.abs(update.u)), jnp.abs(update.v))
+
+
+def _between(start: Target, end: Target, fraction: Array) -> Target:
+    return jax.tree.map(lambda a, b: a + fraction * (b - a), start, end)
+
+
+class _Loop(NamedTuple):
+    accepted: State
+    trial: State
+    reached: Array
+    step: Array
+    tries: Array
+    total: Array
+    status: Array
+
+
+def _continue(system: System, start: State, origin: Target, target: Target, settings: Settings) -> Outcome:
+    """Walk from a solution at `origin` to `target`."""
+    way = jnp.abs(target.voltage - origin.voltage)
+    first = jnp.clip(settings.first_step / jnp.maximum(way, settings.first_step), 1e-3, 1.0)
+
+    def running(loop: _Loop) -> Array:
+        return (loop.status == -1) & (loop.total < settings.iterations)
+
+    def body(loop: _Loop) -> _Loop:
+        goal = jnp.minimum(loop.reached + loop.step, 1.0)
+        here = _between(origin, target, goal)
+        bordered = matrix(system, loop.trial, here)
+        u, v = solve(bordered, equations(system, loop.trial, here), refinements=0)
+        update = State(-u, -v[0])
+        size = _size(update)
+        moved = jax.tree.map(jnp.add, loop.trial, damp(update))
+        finite = jnp.isfinite(size)
+        good = finite & (size < settings.tolerance)
+        bad = ~finite | (loop.tries + 1 >= settings.iterations_per_step)
+        arrived = good & (goal >= 1.0)
+
+        # tangent: extrapolate along the last accepted step
+        ahead = jnp.minimum(1.5 * (goal - loop.reached), 1.0 - goal)
+        slope = ahead / jnp.maximum(goal - loop.reached, 1e-30)
+        extrapolated = jax.tree.map(lambda new, old: new + slope * (new - old), moved, loop.accepted)
+        half = 0.25 * loop.step
+        retreat = loop.accepted
+        trial = jax.tree.map(
+            lambda go, back, on: jnp.where(good, go, jnp.where(bad, back, on)), extrapolated, retreat, moved
+        )
+        accepted = jax.tree.map(lambda new, old: jnp.where(good, new, old), moved, loop.accepted)
+        step = jnp.where(good, jnp.maximum(ahead, 1e-12), jnp.where(bad, half, loop.step))
+        lost = bad & ~good & (half < settings.smallest_step)
+        status = jnp.where(arrived, Status.CONVERGED, jnp.where(lost, Status.STEP_TOO_SMALL, -1))
+        return _Loop(
+            accepted,
+            trial,
+            jnp.where(good, goal, loop.reached),
+            step,
+            jnp.where(good | bad, 0, loop.tries + 1),
+            loop.total + 1,
+            status,
+        )
+
+    zero = jnp.zeros((), jnp.int64)
+    begin = _Loop(start, start, jnp.zeros(()), first, zero, zero, zero - 1)
+    end = jax.lax.while_loop(running, body, begin)
+    status = jnp.where(end.status == -1, Status.OUT_OF_ITERATIONS, end.status)
+    return Outcome(end.accepted, status, end.total)
+
+
+def operating_point(
+    system: System, start: State, origin: Target, target: Target, settings: Settings = Settings()
+) -> Outcome:
+    """Solve for the operating point at `target`, walking there from the solution `start` at `origin`.
+
+    The walk is not differentiated. Its end takes one more undamped Newton step with the matrix held fixed, whose derivative is
+    the implicit-function theorem's: d(state) = -matrix^-1 d(equations), exact to first order in forward and reverse mode.
+    """
+    frozen = jax.lax.stop_gradient((system, start, origin, target))
+    outcome = _continue(*frozen, settings)
+    state = jax.lax.stop_gradient(outcome.state)
+    fixed = matrix(frozen[0], state, frozen[3])
+    u, v = solve(fixed, equations(system, state, target))
+    ok = outcome.converged
+    polished = jax.tree.map(lambda a, d: a - jnp.where(ok, d, 0.0), state, State(u, v[0]))
+    return Outcome(polished, outcome.status, outcome.iterations)
+
+
+def equilibrium_guess(system: System) -> State:
+    """Local charge neutrality inside, the contacts' potentials at the ends."""
+    from invdesign.device.device import Ohmic
+
+    potentials = [
+        jnp.full(region.lengths.shape[0], Ohmic().potential(region.bulk, system.kT)) for region in system.regions
+    ]
+    along = jnp.concatenate(potentials)
+    psi = jnp.concatenate([along[:1], (along[:-1] + along[1:]) / 2, along[-1:]])
+    psi = psi.at[0].set(system.contact_potentials[0]).at[-1].set(system.contact_potentials[1])
+    zero = jnp.zeros_like(psi)
+    return State(jnp.stack([psi, zero, zero], axis=1), jnp.zeros(()))

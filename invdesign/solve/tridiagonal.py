@@ -1,0 +1,161 @@
+"""Bordered block-tridiagonal systems: the linear algebra of every analysis.
+
+A device with `node` mesh nodes, `block` unknowns a node and a few `global` unknowns (a voltage behind a series resistor, a
+conserved number) linearises to
+
+    [ T  C ] [x]   [b]
+    [ R  D ] [g] = [h]
+
+with T block-tridiagonal. `solve` is differentiable to any order in the matrix and the right-hand side: it never differentiates
+through the elimination, but solves with the transposed matrix (`jax.lax.custom_linear_solve`).
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Inexact
+
+REFINEMENTS = 1
+"""Steps of iterative refinement. Elimination alone leaves the conductance of a capacitive device with no digits: at 1 Hz the
+imaginary part of its admittance is a million times the real one."""
+
+
+class BlockTridiagonal(eqx.Module):
+    """Blocks of T: `lower[i]` couples node i to i-1 (lower[0] unused), `upper[i]` to i+1 (the last unused)."""
+
+    lower: Inexact[Array, "node block block"]
+    diagonal: Inexact[Array, "node block block"]
+    upper: Inexact[Array, "node block block"]
+
+    def __matmul__(self, x: Inexact[Array, "node block rhs"]) -> Inexact[Array, "node block rhs"]:
+        zero = jnp.zeros_like(x[:1])
+        before, after = jnp.concatenate([zero, x[:-1]]), jnp.concatenate([x[1:], zero])
+        return self.lower @ before + self.diagonal @ x + self.upper @ after
+
+    @property
+    def T(self) -> "BlockTridiagonal":
+        """The transposed operator (not conjugated)."""
+
+        def swap(blocks: Array) -> Array:
+            return jnp.swapaxes(blocks, -1, -2)
+
+        zero = jnp.zeros_like(self.lower[:1])
+        return BlockTridiagonal(
+            jnp.concatenate([zero, swap(self.upper[:-1])]),
+            swap(self.diagonal),
+            jnp.concatenate([swap(self.lower[1:]), zero]),
+        )
+
+
+class Bordered(eqx.Module):
+    """The bordered matrix above."""
+
+    core: BlockTridiagonal
+    columns: Inexact[Array, "node block global"]
+    rows: Inexact[Array, "global node block"]
+    corner: Inexact[Array, "global global"]
+
+    def __matmul__(self, x: tuple[Array, Array]) -> tuple[Array, Array]:
+        local, glob = x
+        return (
+            self.core @ local + jnp.tensordot(self.columns, glob, 1),
+            jnp.tensordot(self.rows, local, 2) + self.corner @ glob,
+        )
+
+    @property
+    def T(self) -> "Bordered":
+        """The transposed operator (not conjugated)."""
+        return Bordered(self.core.T, jnp.moveaxis(self.rows, 0, -1), jnp.moveaxis(self.columns, -1, 0), self.corner.T)
+
+
+CoreSolver = Callable[[BlockTridiagonal, Array], Array]
+
+
+def eliminate(matrix: Array, rhs: Array) -> Array:
+    """Solve one small dense system by Gauss elimination, unrolled; pivots are taken in order."""
+    size = matrix.shape[0]
+    a = [[matrix[i, j] for j in range(size)] for i in range(size)]
+    b = [rhs[i] for i in range(size)]
+    for pivot in range(size):
+        inverse = 1 / a[pivot][pivot]
+        for i in range(pivot + 1, size):
+            factor = a[i][pivot] * inverse
+            a[i] = [a[i][j] - factor * a[pivot][j] if j > pivot else a[i][j] for j in range(size)]
+            b[i] = b[i] - factor * b[pivot]
+    for pivot in reversed(range(size)):
+        for j in range(pivot + 1, size):
+            b[pivot] = b[pivot] - a[pivot][j] * b[j]
+        b[pivot] = b[pivot] / a[pivot][pivot]
+    return jnp.stack(b)
+
+
+def thomas(matrix: BlockTridiagonal, rhs: Inexact[Array, "node block rhs"]) -> Inexact[Array, "node block rhs"]:
+    """Block elimination along the device as two `lax.scan` sweeps: portable, and the reference for faster kernels."""
+    size = matrix.diagonal.shape[1]
+
+    def forward(carry: tuple[Array, Array], row: tuple[Array, Array, Array, Array]) -> tuple:
+        upper_before, x_before = carry
+        lower, diagonal, upper, b = row
+        solved = eliminate(
+            diagonal - lower @ upper_before, jnp.concatenate([upper, b - lower @ x_before], axis=1)
+        )
+        return (solved[:, :size], solved[:, size:]), (solved[:, :size], solved[:, size:])
+
+    start = (jnp.zeros_like(matrix.upper[0]), jnp.zeros_like(rhs[0]))
+    _, (uppers, partial) = jax.lax.scan(forward, start, (matrix.lower, matrix.diagonal, matrix.upper, rhs))
+
+    def backward(after: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+        upper, b = row
+        x = b - upper @ after
+        return x, x
+
+    return jax.lax.scan(backward, jnp.zeros_like(rhs[0]), (uppers, partial), reverse=True)[1]
+
+
+def _scaled_solve(matrix: Bordered, rhs: tuple[Array, Array], core_solver: CoreSolver, refinements: int) -> tuple:
+    """One elimination with rows scaled to unit maximum, the border by its Schur complement, then refinement."""
+    core, k = matrix.core, matrix.corner.shape[0]
+    blocks = jnp.concatenate([core.lower, core.diagonal, core.upper], axis=2)
+    scale = 1 / jnp.max(jnp.abs(blocks), axis=2)
+    core = jax.tree.map(lambda a: a * scale[:, :, None], core)
+    columns = matrix.columns * scale[:, :, None]
+    column_solutions = core_solver(core, columns)
+    schur = matrix.corner - jnp.tensordot(matrix.rows, column_solutions, 2)
+
+    def once(b: Array, h: Array) -> tuple[Array, Array]:
+        x = core_solver(core, (b * scale)[..., None])[..., 0]
+        g = eliminate(schur, (h - jnp.tensordot(matrix.rows, x, 2))[:, None])[:, 0] if k else h
+        return x - jnp.tensordot(column_solutions, g, 1), g
+
+    x = once(*rhs)
+    for _ in range(refinements):
+        product = matrix @ (x[0][..., None], x[1][..., None])
+        correction = once(rhs[0] - product[0][..., 0], rhs[1] - product[1][..., 0])
+        x = (x[0] + correction[0], x[1] + correction[1])
+    return x
+
+
+def solve(
+    matrix: Bordered,
+    rhs: tuple[Inexact[Array, "node block"], Inexact[Array, " global"]],
+    *,
+    core_solver: CoreSolver = thomas,
+    refinements: int = REFINEMENTS,
+) -> tuple[Inexact[Array, "node block"], Inexact[Array, " global"]]:
+    """Solve a bordered system, differentiably in the matrix and the right-hand side."""
+
+    def matvec(x: tuple[Array, Array]) -> tuple[Array, Array]:
+        local, glob = matrix @ (x[0][..., None], x[1][..., None])
+        return local[..., 0], glob[..., 0]
+
+    frozen = jax.lax.stop_gradient(matrix)
+
+    def forward(_: Callable, b: tuple[Array, Array]) -> tuple[Array, Array]:
+        return _scaled_solve(frozen, b, core_solver, refinements)
+
+    def transposed(_: Callable, b: tuple[Array, Array]) -> tuple[Array, Array]:
+        return _scaled_solve(frozen.T, b, core_solver, refinements)
+
+    return jax.lax.custom_linear_solve(matvec, rhs, forward, transposed)
