@@ -168,12 +168,12 @@ def plain(config: DictConfig, folders: Sequence[Path]) -> dict[str, Any]:
 
 def _first_of_sweeps(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """Overrides with the first value of each sweep in its place, and the sweeps."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise _input_error(explain(error)) from None
     first, sweeps = [], []
-    for text, override in zip(overrides, parsed, strict=True):
+    for text in overrides:
+        try:
+            (override,) = OverridesParser.create().parse_overrides([text])
+        except HydraException as error:
+            raise _input_error(f"{text}: {explain(error)}") from None
         if override.is_discrete_sweep():
             sweeps.append(text)
             text = f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
