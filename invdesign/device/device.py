@@ -10,7 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from invdesign.constants import BOLTZMANN_EV_PER_K, CM_PER_NM
+from invdesign.constants import BOLTZMANN_EV_PER_K, CM_PER_NM, HC_EV_NM
 from invdesign.materials.semiconductor import Bulk, Electrical, Material
 from invdesign.schema import InputError, choice, quantity
 
@@ -108,6 +108,10 @@ class Illumination(eqx.Module):
 
     kind: eqx.AbstractClassVar[str]
 
+    def spectrum(self) -> tuple[Float[Array, " wavelength"], Float[Array, " wavelength"]] | None:
+        """Wavelengths (nm) and the irradiance in each (W/cm^2), or None for darkness."""
+        return None
+
 
 class Dark(Illumination):
     """No light."""
@@ -121,6 +125,28 @@ class Monochromatic(Illumination):
     kind: ClassVar[str] = "monochromatic"
     wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
     irradiance_W_per_cm2: Float[Array, ""] = quantity("W/cm2", lower=0)
+
+    def spectrum(self) -> tuple[Float[Array, " wavelength"], Float[Array, " wavelength"]]:
+        return self.wavelength_nm[None], self.irradiance_W_per_cm2[None]
+
+
+class Blackbody(Illumination):
+    """A thermal lamp or the sun: Planck's spectrum between two wavelengths, scaled to a total irradiance."""
+
+    kind: ClassVar[str] = "blackbody"
+    source_temperature_K: Float[Array, ""] = quantity("K", lower=300, upper=20000, default=5778.0)
+    irradiance_W_per_cm2: Float[Array, ""] = quantity("W/cm2", lower=0, doc="in all wavelengths between the limits")
+    shortest_nm: Float[Array, ""] = quantity("nm", lower=200, upper=1e5, default=300.0)
+    longest_nm: Float[Array, ""] = quantity("nm", lower=200, upper=1e5, default=1600.0)
+    points: int = eqx.field(static=True, default=66, kw_only=True)
+
+    def spectrum(self) -> tuple[Float[Array, " wavelength"], Float[Array, " wavelength"]]:
+        wavelength = jnp.linspace(self.shortest_nm, self.longest_nm, self.points)
+        x = HC_EV_NM / (wavelength * BOLTZMANN_EV_PER_K * self.source_temperature_K)
+        shape = wavelength**-5.0 / jnp.expm1(x)
+        # trapezoid weights: the ends count half
+        shape = shape * jnp.ones(self.points).at[0].set(0.5).at[-1].set(0.5)
+        return wavelength, self.irradiance_W_per_cm2 * shape / jnp.sum(shape)
 
 
 class Device(eqx.Module):

@@ -4,8 +4,6 @@ Local form: the enhancement multiplies emission AND capture at the same node, so
 the nonlocal form the carrier lands z* = phi/qF away and the reverse rate uses the quasi-Fermi level there.)
 """
 
-from typing import ClassVar
-
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +15,14 @@ _QUADRATURE = tuple(map(tuple, np.polynomial.legendre.leggauss(24)))
 
 FIELD_FLOOR_V_PER_CM = 1e3
 """Below this field tunnelling is faded out as F^2: H - 1 ~ F^(2/3) would have an infinite slope at F = 0."""
+
+FIELD_CEILING_V_PER_CM = 3e6
+"""Towards this field the enhancement saturates: the barrier is then thinner than a lattice constant, and no formula holds."""
+
+
+def _limited(field: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The field, saturating at the ceiling; 3e-5 off at 0.3 MV/cm."""
+    return field / (1 + (field / FIELD_CEILING_V_PER_CM) ** 4) ** 0.25
 
 
 class BarrierEscape(eqx.Module):
@@ -36,19 +42,16 @@ class BarrierEscape(eqx.Module):
     field_ratio: Float[Array, ""]
     """Field in the barrier over the mean field of Poisson's equation."""
 
-    #: fields above which the triangular barrier is thinner than half a nanometre and WKB means nothing
-    THINNEST_BARRIER_NM: ClassVar[float] = 0.5
-
     def thermionic(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
         """Emission over the barrier relative to zero field: exp(q F lever cos(theta)/kT) averaged over the sphere."""
-        z2 = (self.lever_arm_cm * field / kT) ** 2
+        z2 = (self.lever_arm_cm * _limited(field) / kT) ** 2
         near = z2 < 1e-2
         z = jnp.sqrt(jnp.where(near, 1.0, z2))
         return jnp.where(near, 1 + z2 / 6 * (1 + z2 / 20 * (1 + z2 / 42)), jnp.sinh(z) / z)
 
     def tunnelling(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
         """Emission through the barrier relative to thermionic emission at zero field."""
-        in_barrier = (field * self.field_ratio) ** 2
+        in_barrier = _limited(field * self.field_ratio) ** 2
         strength = in_barrier / jnp.sqrt(in_barrier + FIELD_FLOOR_V_PER_CM**2)
         prefactor = 4 / 3 * jnp.sqrt(2 * self.mass * ELECTRON_MASS_KG * ELEMENTARY_CHARGE_C) / HBAR_J_S
         # b F in V/cm: (2 m q)^0.5 (kT)^1.5 / hbar is a field in V/m when kT is in eV

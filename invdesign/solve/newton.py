@@ -121,8 +121,19 @@ class _Loop(NamedTuple):
     status: Array
 
 
-def _continue(system: System, start: State, origin: Target, target: Target, settings: Settings) -> Outcome:
-    """Walk from a solution at `origin` to `target`."""
+def walk(
+    system: System,
+    start: State,
+    origin: Target,
+    target: Target,
+    settings: Settings = Settings(),
+    active: Bool[Array, ""] | bool = True,
+) -> Outcome:
+    """Walk from the solution `start` at `origin` to `target`; where not `active`, nothing is done and nothing converges.
+
+    Origin and target may coincide: then `start` is only a guess. Not differentiable: see `polish`.
+    """
+    system, start, origin, target = jax.lax.stop_gradient((system, start, origin, target))
     way = jnp.abs(target.voltage - origin.voltage)
     first = jnp.clip(settings.first_step / jnp.maximum(way, settings.first_step), 1e-3, 1.0)
 
@@ -166,27 +177,24 @@ def _continue(system: System, start: State, origin: Target, target: Target, sett
         )
 
     zero = jnp.zeros((), jnp.int64)
-    begin = _Loop(start, start, jnp.zeros(()), first, zero, zero, zero - 1)
+    idle = jnp.where(jnp.asarray(active), -1, Status.OUT_OF_ITERATIONS)
+    begin = _Loop(start, start, jnp.zeros(()), first, zero, zero, idle)
     end = jax.lax.while_loop(running, body, begin)
     status = jnp.where(end.status == -1, Status.OUT_OF_ITERATIONS, end.status)
     return Outcome(end.accepted, status, end.total)
 
 
-def operating_point(
-    system: System, start: State, origin: Target, target: Target, settings: Settings = Settings()
-) -> Outcome:
-    """Solve for the operating point at `target`, walking there from the solution `start` at `origin`.
+def polish(system: System, outcome: Outcome, target: Target) -> Outcome:
+    """Take one more undamped Newton step, and with it the derivative of the solution.
 
-    The walk is not differentiated. Its end takes one more undamped Newton step with the matrix held fixed, whose derivative is
-    the implicit-function theorem's: d(state) = -matrix^-1 d(equations), exact to first order in forward and reverse mode.
+    The matrix is held fixed; the derivative of the step is then the implicit-function theorem's, d(state) = -matrix^-1
+    d(equations), exact to first order in forward and reverse mode. A point that has not converged stays as it is.
     """
-    frozen = jax.lax.stop_gradient((system, start, origin, target))
-    outcome = _continue(*frozen, settings)
-    state = jax.lax.stop_gradient(outcome.state)
-    fixed = matrix(frozen[0], state, frozen[3])
+    fixed_system, state, fixed_target = jax.lax.stop_gradient((system, outcome.state, target))
+    fixed = matrix(fixed_system, state, fixed_target)
     u, v = solve(fixed, equations(system, state, target))
-    ok = outcome.converged
-    polished = jax.tree.map(lambda a, d: a - jnp.where(ok, d, 0.0), state, State(u, v[0]))
+    done = outcome.converged
+    polished = jax.tree.map(lambda a, d: a - jnp.where(done, d, 0.0), state, State(u, v[0]))
     return Outcome(polished, outcome.status, outcome.iterations)
 
 

@@ -1,0 +1,72 @@
+"""Where light ends up: absorbed photons in every half edge of the mesh, split in dots and host."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from invdesign.constants import ELEMENTARY_CHARGE_C, HC_EV_NM
+from invdesign.device.device import Device
+from invdesign.device.mesh import normalised_nodes
+from invdesign.optics.stack import Optics, solve
+from invdesign.solve.assembly import Light
+
+
+class Absorption(NamedTuple):
+    """Optical response of a device at a list of wavelengths."""
+
+    wavelength_nm: Float[Array, " wavelength"]
+    optics: Optics
+    layers: dict[str, Float[Array, " wavelength"]]
+    """Absorptance of every layer in the stack."""
+    dot_share: dict[str, Float[Array, " wavelength"]]
+    """Share of it that excites dots, for the layers that carry current."""
+    profile: tuple[Float[Array, "edge 2 wavelength"], ...]
+    """Fraction of the incident photons absorbed in each half edge, one entry per layer that carries current."""
+
+    def light(self, electrical: tuple[str, ...], photon_flux: Float[Array, " wavelength"]) -> tuple[Light, ...]:
+        """Absorbed photons for a spectral photon flux (cm^-2 s^-1 in each wavelength)."""
+        return tuple(
+            Light(part @ (photon_flux * (1 - self.dot_share[name])), part @ (photon_flux * self.dot_share[name]))
+            for name, part in zip(electrical, self.profile, strict=True)
+        )
+
+
+def absorption(device: Device, wavelength_nm: Float[Array, " wavelength"]) -> Absorption:
+    """Solve Maxwell's equations in the stack of a device."""
+    flipped = device.illuminated_side == "right"
+    order = device.order[::-1] if flipped else device.order
+    layers = [device.layers[name] for name in order]
+    optics = solve(
+        jnp.stack([layer.material.permittivity(wavelength_nm) for layer in layers]),
+        jnp.stack([layer.thickness_nm for layer in layers]),
+        tuple(layer.coherent for layer in layers),
+        wavelength_nm,
+    )
+    profile, share = [], {}
+    for name in device.electrical:
+        layer = device.layers[name]
+        nodes = jnp.asarray(normalised_nodes(layer.edges), jnp.float64) * layer.thickness_nm
+        halves = jnp.stack([nodes[:-1], (nodes[:-1] + nodes[1:]) / 2], axis=1).reshape(-1)
+        positions = jnp.concatenate([halves, nodes[-1:]])
+        depths = layer.thickness_nm - positions[::-1] if flipped else positions
+        parts = optics.absorbed_between(order.index(name), depths)
+        parts = parts[::-1] if flipped else parts
+        profile.append(parts.reshape(layer.edges, 2, -1))
+        share[name] = layer.material.dot_share(wavelength_nm)
+    by_layer = {name: optics.absorptance[index] for index, name in enumerate(order)}
+    return Absorption(wavelength_nm, optics, by_layer, share, tuple(profile))
+
+
+def photon_flux(wavelength_nm: Float[Array, "..."], irradiance_W_per_cm2: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Photons per cm^2 and second of an irradiance."""
+    return irradiance_W_per_cm2 * wavelength_nm / (HC_EV_NM * ELEMENTARY_CHARGE_C)
+
+
+def steady_light(device: Device) -> tuple[Light, ...] | None:
+    """Absorbed photons of the device's own illumination; None in the dark."""
+    spectrum = device.illumination.spectrum()
+    if spectrum is None:
+        return None
+    wavelength, irradiance = spectrum
+    return absorption(device, wavelength).light(device.electrical, photon_flux(wavelength, irradiance))

@@ -1,0 +1,146 @@
+"""The stationary state of a device at a bias and under its light, and sweeps of it (SPICE's .op and .dc)."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from invdesign.analyses.illumination import steady_light
+from invdesign.constants import ELEMENTARY_CHARGE_C
+from invdesign.device.device import Device
+from invdesign.results import Status
+from invdesign.solve.assembly import Light, System, balance, discretise, edge_states, no_light
+from invdesign.solve.newton import (
+    Outcome,
+    Settings,
+    State,
+    Target,
+    current_A,
+    equilibrium_guess,
+    walk,
+    polish,
+)
+
+
+class OperatingPoint(eqx.Module):
+    """A solved device."""
+
+    device: Device
+    system: System
+    light: tuple[Light, ...]
+    voltage_V: Float[Array, ""]
+    outcome: Outcome
+
+    @property
+    def state(self) -> State:
+        """Unknowns of all nodes."""
+        return self.outcome.state
+
+    @property
+    def converged(self) -> Bool[Array, ""]:
+        return self.outcome.converged
+
+    @property
+    def status(self) -> Int[Array, ""]:
+        """A `results.Status`."""
+        return self.outcome.status
+
+    @property
+    def current_A(self) -> Float[Array, ""]:
+        """Terminal current into the anode, shunt included."""
+        return current_A(self.system, self.state, self.light)
+
+    @property
+    def current_density_A_per_cm2(self) -> Float[Array, " edge"]:
+        """Conduction current density at every edge, positive where it flows forward; the same everywhere in theory."""
+        flows = balance(self.system, self.state.u, self.state.v, self.light).conduction
+        return self.system.polarity * ELEMENTARY_CHARGE_C * flows
+
+    @property
+    def field_V_per_cm(self) -> tuple[Float[Array, " edge"], ...]:
+        """Mean electric field along +x on the edges of each layer that carries current."""
+        return tuple(edge.sites[0].field for edge in edge_states(self.system, self.state.u, self.state.v))
+
+
+def equilibrium(system: System, settings: Settings = Settings()) -> Outcome:
+    """The dark device at zero bias, from a guess of local neutrality."""
+    target = Target(jnp.zeros(()), no_light(system))
+    return walk(system, equilibrium_guess(system), target, target, settings)
+
+
+def reach(system: System, target: Target, warm: State | None = None, settings: Settings = Settings()) -> Outcome:
+    """Solve at `target`: from `warm`, a state nearby, if that works, else cold from equilibrium."""
+    dark = Target(jnp.zeros(()), no_light(system))
+    frozen, goal = jax.lax.stop_gradient((system, target))
+    if warm is None:
+        tried, failed = None, jnp.asarray(True)
+    else:
+        tried = walk(frozen, jax.lax.stop_gradient(warm), goal, goal, settings)
+        failed = ~tried.converged
+    rest = equilibrium_guess(frozen)
+    balanced = walk(frozen, rest, dark, dark, settings, active=failed)
+    cold = walk(frozen, balanced.state, dark, goal, settings, active=failed & balanced.converged)
+    iterations = balanced.iterations + cold.iterations
+    status = jnp.where(balanced.converged, cold.status, balanced.status)
+    if tried is not None:
+        state = jax.tree.map(lambda a, b: jnp.where(failed, a, b), cold.state, tried.state)
+        outcome = Outcome(state, jnp.where(failed, status, tried.status), tried.iterations + iterations)
+    else:
+        outcome = Outcome(cold.state, status, iterations)
+    return polish(system, outcome, target)
+
+
+def operate(
+    device: Device,
+    voltage_V: Float[Array, ""] | float = 0.0,
+    *,
+    warm: State | None = None,
+    settings: Settings = Settings(),
+) -> OperatingPoint:
+    """Operating point at a voltage (forward positive, V) under the device's own illumination.
+
+    `warm` is the state of a similar device or bias on the same mesh. A solve that fails is returned with its status.
+    """
+    system = discretise(device)
+    lit = steady_light(device)
+    light = no_light(system) if lit is None else lit
+    voltage = jnp.asarray(voltage_V, jnp.float64)
+    outcome = reach(system, Target(voltage / system.kT, light), warm, settings)
+    return OperatingPoint(device, system, light, voltage, outcome)
+
+
+class Sweep(eqx.Module):
+    """Operating points along a list of voltages."""
+
+    voltage_V: Float[Array, " point"]
+    current_A: Float[Array, " point"]
+    edge_spread: Float[Array, " point"]
+    """(max - min)/|mean| of the current density over the mesh: what round-off leaves of a constant."""
+    status: Int[Array, " point"]
+    state: State
+
+
+def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings = Settings()) -> Sweep:
+    """Walk through voltages in their order, each from the one before; the first is reached cold."""
+    system = discretise(device)
+    lit = steady_light(device)
+    light = no_light(system) if lit is None else lit
+    first = reach(system, Target(voltage_V[0] / system.kT, light), None, settings)
+
+    def step(carry: tuple[State, Array], voltage: Array) -> tuple[tuple[State, Array], tuple]:
+        state, before = carry
+        outcome = walk(system, state, Target(before / system.kT, light), Target(voltage / system.kT, light), settings)
+        outcome = polish(system, outcome, Target(voltage / system.kT, light))
+        flows = balance(system, outcome.state.u, outcome.state.v, light).conduction
+        spread = (jnp.max(flows) - jnp.min(flows)) / jnp.maximum(jnp.abs(jnp.mean(flows)), 1e-300)
+        row = (current_A(system, outcome.state, light), spread, outcome.status, outcome.state)
+        ok = outcome.converged
+        kept = jax.tree.map(lambda new, old: jnp.where(ok, new, old), (outcome.state, voltage), carry)
+        return kept, row
+
+    _, (current, spread, status, state) = jax.lax.scan(step, (first.state, voltage_V[0]), voltage_V)
+    status = jnp.where(first.converged, status, first.status)
+    return Sweep(voltage_V, current, spread, status, state)
+
+
+__all__ = ["OperatingPoint", "Status", "Sweep", "equilibrium", "operate", "reach", "sweep"]
