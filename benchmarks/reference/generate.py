@@ -477,10 +477,10 @@ def romberg(currents: list[float]) -> tuple[float, float]:
     return value, error
 
 
-def observed_order(currents: list[float]) -> float | None:
-    """log2 of the ratio of the last two differences; None where they drown in the 16 digits read from devsim."""
+def observed_order(currents: list[float], limit: float) -> float | None:
+    """log2 of the ratio of the last two differences; None where the quadratic error term (nearly) vanishes."""
     before, after = currents[-2] - currents[-3], currents[-1] - currents[-2]
-    if abs(after) < 1e-12 * abs(currents[-1]) or after == 0.0:
+    if abs(currents[0] - limit) <= 2e-5 * abs(limit):
         return None
     return math.log2(abs(before / after))
 
@@ -547,7 +547,7 @@ def generate(device: Device, version: str) -> None:
             extrapolated.append([v, value, error])
             fixed.append([v, currents[0]])
             spread = max([spread, *(result[v][1] / abs(result[v][0]) for result in results if result[v][0] != 0.0)])
-            if (order := observed_order(currents)) is not None:
+            if (order := observed_order(currents, value)) is not None:
                 orders.append(order)
             if value != 0.0:
                 fixed_errors.append(abs(currents[0] / value - 1.0))
@@ -560,6 +560,7 @@ def generate(device: Device, version: str) -> None:
             "largest_relative_spread_over_edges": spread,
             "observed_order_smallest": min(orders),
             "observed_order_largest": max(orders),
+            "observed_order_voltages": len(orders),
         }
         if condition == "dark":
             checks[condition]["current_density_at_0_V_A_per_cm2"] = [result[0.0][0] for result in results]
