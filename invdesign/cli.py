@@ -7,6 +7,7 @@ says how; 130 interrupted. Modules that load JAX or Hydra are imported where the
 
 import importlib
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -159,10 +160,10 @@ def _help(command: str | None) -> str:
     commands = "\n".join(f"  {name:<9} {text}" for name, text in (JOBS | OTHERS).items())
     if command not in JOBS:
         return HELP.format(version=invdesign.__version__, commands=commands)
-    from invdesign.config import GROUPS, conf_dir, entries
+    from invdesign.config import conf_dir, entries
 
-    groups = [f"  {group}={' | '.join(entries(group))}" for group in GROUPS if group != "material"]
     text = (conf_dir() / f"{command}.yaml").read_text(encoding="utf-8")
+    groups = [f"  {group}={' | '.join(entries(group))}" for group in re.findall(r"^  - (\w+):", text, re.MULTILINE)]
     keys = f"keys and defaults ({command}.yaml; `invdesign list parameters` has all, with units and ranges)"
     head = [f"invdesign {command}: {JOBS[command]}", "", "choices", *groups, "", keys]
     return "\n".join([*head, textwrap.indent(text, "  ")])

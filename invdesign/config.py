@@ -28,7 +28,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 VERSION_BASE = "1.3"
-GROUPS = ("device", "material", "objective", "optimizer")
 
 
 def conf_dir() -> Path:
@@ -86,7 +85,7 @@ def parse(job: str, argv: Sequence[str]) -> Request:
 
 
 def rewrite(override: str, folders: list[Path]) -> str:
-    """Make an override mean what it says.
+    """Make an override mean what it says. `folders` are the current one and, if there is one, the user's own of groups.
 
     * `a.b=c`, where `a.b` is no config group, becomes `++a.b=c`: whether there is such a key is for the schema to say,
       which also knows the keys that the YAML leaves at their defaults.
@@ -97,7 +96,7 @@ def rewrite(override: str, folders: list[Path]) -> str:
     if not equals or not re.match(r"[A-Za-z_]", key) or key.split(".")[0] == "hydra" or key.startswith("hydra/"):
         return override
     group = key.partition("@")[0]
-    if group not in GROUPS and "/" not in group and "@" not in key:
+    if "@" not in key and "/" not in key and not any((folder / key).is_dir() for folder in (conf_dir(), *folders[1:])):
         return f"++{override}"
     if value.endswith((".yaml", ".yml")):
         path = Path(value).expanduser().absolute()

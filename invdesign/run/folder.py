@@ -10,6 +10,7 @@ import math
 import os
 import secrets
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -118,13 +119,14 @@ class RunFolder:
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
         """The arrays of a checkpoint, or None if there is none. Raises `InputError` if the file is damaged."""
-        if not (self.path / name).exists():
+        path = self.path / name
+        if not path.exists():
             return None
         try:
-            with np.load(self.path / name, allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in arrays.files}
-        except (OSError, ValueError, EOFError, KeyError) as error:
-            raise InputError(f"{self.path / name} is damaged ({error})") from None
+        except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} is damaged ({error})") from None
 
     def save_figure(self, name: str, figure: Any) -> list[Path]:
         """A Matplotlib figure as figures/<name>.png and .pdf."""

@@ -53,7 +53,11 @@ class Settings(eqx.Module):
 CONF = {
     "simulate.yaml": """
         # simulate something
-        defaults: [device: slab, _self_, override hydra/job_logging: none, override hydra/hydra_logging: none]
+        defaults:
+          - device: slab
+          - _self_
+          - override hydra/job_logging: none
+          - override hydra/hydra_logging: none
         lower_V: 0
         outputs: outputs
         """,
