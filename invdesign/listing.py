@@ -1,9 +1,7 @@
 """`invdesign list`: what there is, with units, ranges and sources."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -78,14 +76,10 @@ def _variables(folders: Sequence[Path]) -> Rows:
 
 
 def _figures() -> Rows:
-    FIGURES: Any = importlib.import_module("invdesign.figures").FIGURES
+    from invdesign.figures.registry import FIGURES
 
-    def text(figure: Any, name: str) -> str:
-        return str(getattr(figure, name, "") or "")
-
-    keys = ("symbol", "unit", "formula", "source")
-    figures = FIGURES.items() if hasattr(FIGURES, "items") else ((figure.name, figure) for figure in FIGURES)
-    return ("figure", *keys), [(name, *(text(figure, key) for key in keys)) for name, figure in figures]
+    keys = ("name", "symbol", "unit", "formula", "source")
+    return ("figure", *keys[1:]), [tuple(getattr(figure, key) for key in keys) for figure in FIGURES]
 
 
 def _parameters() -> Rows:

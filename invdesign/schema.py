@@ -332,34 +332,46 @@ class Parameter(NamedTuple):
 
 
 def describe(cls: Any, path: str = "") -> list[Parameter]:
-    """Every key below `cls`. `<name>` stands for a name of the user's choice, `(kind)` for the class a key is in."""
-    classes = _final_classes(cls)
+    """Every key below `cls`. `<name>` stands for a name of the user's choice, `(kind)` for the class a key is in.
+
+    A choice of classes that occurs more than once is described where it occurs first.
+    """
+    return _describe(_final_classes(cls), path, {})
+
+
+def _describe(classes: list[type], path: str, seen: dict[tuple[type, ...], str]) -> list[Parameter]:
+    first = seen.setdefault(tuple(classes), path)
+    if len(classes) > 1 and first != path:
+        return [Parameter(path, "", f"as {first}", "", "", "")]
     rows = []
     for final in classes:
         here = f"{path}({getattr(final, 'kind', final.__name__)})" if len(classes) > 1 else path
         hints = typing.get_type_hints(final)
         for field in _fields(final):
-            rows += _describe_field(hints[field.name], field, _join(here, field.name))
+            rows += _describe_field(hints[field.name], field, _join(here, field.name), seen)
     return rows
 
 
-def _describe_field(hint: Any, field: dataclasses.Field, path: str) -> list[Parameter]:
-    arguments = [member for member in typing.get_args(hint) if member not in (type(None), Ellipsis)]
+def _describe_field(hint: Any, field: dataclasses.Field, path: str, seen: dict[Any, str]) -> list[Parameter]:
+    members = [member for member in typing.get_args(hint) if member not in (type(None), Ellipsis)]
     origin = typing.get_origin(hint)
-    if origin in (dict, Mapping):
-        return _describe_field(arguments[1], field, f"{path}.<name>")
-    if origin in (tuple, list) and arguments and dataclasses.is_dataclass(arguments[0]):
-        return describe(arguments[0], f"{path}[]")
-    if origin in (Union, types.UnionType):
-        classes = [member for member in arguments if dataclasses.is_dataclass(member)]
-        if classes:
-            return describe(Union[tuple(classes)], path)  # noqa: UP007
-    elif dataclasses.is_dataclass(hint):
-        return describe(hint, path)
-    default = "" if field.default is REQUIRED else "null" if field.default is None else str(write(field.default))
+    if origin in (dict, Mapping) and dataclasses.is_dataclass(members[1]):
+        return _describe(_final_classes(members[1]), f"{path}.<name>", seen)
+    if origin in (tuple, list) and members and dataclasses.is_dataclass(members[0]):
+        return _describe(_final_classes(members[0]), f"{path}[]", seen)
+    classes = [member for member in members or [hint] if dataclasses.is_dataclass(member)]
+    if classes and origin in (None, Union, types.UnionType):
+        return _describe([final for member in classes for final in _final_classes(member)], path, seen)
     unit = field.metadata.get("unit", "")
-    text = [field.metadata.get(key, "") for key in ("doc", "source")]
-    return [Parameter(path, "" if unit == "1" else unit, _wanted(hint, field.metadata), default, *text)]
+    row = (path, "" if unit == "1" else unit, _wanted(hint, field.metadata), _shown_default(field))
+    return [Parameter(*row, *(field.metadata.get(key, "") for key in ("doc", "source")))]
+
+
+def _shown_default(field: dataclasses.Field) -> str:
+    default = field.default
+    if default is REQUIRED and callable(field.default_factory):
+        default = field.default_factory()
+    return "" if default is REQUIRED else "null" if default is None else str(write(default))
 
 
 def find(module: Any, path: str, key: str = "path") -> tuple[Any, Mapping]:

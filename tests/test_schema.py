@@ -176,6 +176,7 @@ def test_every_key_is_listed_with_unit_range_default_and_source():
     assert row.allowed == "a finite number in eV >= 1 and <= 8"
     assert rows["device.layers.<name>.edges"].default == "40"
     assert rows["device.resistance_ohm"].default == "null"
+    assert rows["device.load"].allowed == "as device.contact"
 
 
 def test_a_path_leads_to_a_value_and_its_unit():

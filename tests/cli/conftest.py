@@ -104,10 +104,10 @@ def house(tmp_path, monkeypatch):
         if job != "simulate":
             (conf / f"{job}.yaml").write_text((conf / "simulate.yaml").read_text())
         module = types.ModuleType(f"invdesign.jobs.{job}")
-        module.run = fake_run
+        vars(module)["run"] = fake_run
         monkeypatch.setitem(sys.modules, module.__name__, module)
     settings = types.ModuleType("invdesign.jobs.settings")
-    settings.SETTINGS = dict.fromkeys(cli.JOBS, Settings)
+    vars(settings)["SETTINGS"] = dict.fromkeys(cli.JOBS, Settings)
     monkeypatch.setitem(sys.modules, "invdesign.jobs.settings", settings)
     monkeypatch.setattr(config, "conf_dir", lambda: conf)
     monkeypatch.delenv("COMP_LINE", raising=False)
