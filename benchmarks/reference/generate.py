@@ -255,7 +255,7 @@ class Model:
     """One device on one mesh in devsim."""
 
     def __init__(self, device: Device, refine: int) -> None:
-        import devsim as ds
+        import devsim as ds  # pyright: ignore[reportMissingImports]
 
         for key in ("extended_solver", "extended_model", "extended_equation"):
             ds.set_parameter(name=key, value=True)
@@ -614,14 +614,14 @@ def check(device: Device) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Reference J-V tables from devsim.")
     parser.add_argument("devices", nargs="*", metavar="device", help=f"any of {', '.join(DEVICES)} (default: all)")
     parser.add_argument("--check", action="store_true", help="recompute the fixed-mesh tables and compare")
     arguments = parser.parse_args()
     if unknown := set(arguments.devices) - set(DEVICES):
         parser.error(f"unknown device {sorted(unknown)[0]}; known: {', '.join(DEVICES)}")
     try:
-        import devsim
+        import devsim  # pyright: ignore[reportMissingImports]
     except (ImportError, RuntimeError) as error:
         print(f"devsim cannot be used: {error}\nIt needs a BLAS/LAPACK library, see README.md.", file=sys.stderr)
         return 2
