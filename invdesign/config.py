@@ -27,7 +27,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-VERSION_BASE = "1.3"
+# Hydra 1.3 wants to be told whose behaviour is meant; 1.4 warns if it is, and wants to be told to store a file again.
+OLD_HYDRA = hydra.__version__.startswith("1.3")
+VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if OLD_HYDRA else {}
+STORE_AGAIN: dict[str, Any] = {} if OLD_HYDRA else {"replace": True}
 
 
 def conf_dir() -> Path:
@@ -122,7 +125,7 @@ def _offer_file(group: str, path: Path, override: str) -> None:
     if not isinstance(content, DictConfig):
         raise _input_error(f"{override}: the file must hold keys with values")
     folder, _, name = _entry_name(path).rpartition("/")
-    ConfigStore.instance().store(name, content, f"{group}/{folder}", provider=str(path))
+    ConfigStore.instance().store(name, content, f"{group}/{folder}", provider=str(path), **STORE_AGAIN)
 
 
 # Composition ---------------------------------------------------------------------------------------------------------
@@ -137,7 +140,7 @@ def compose(request: Request) -> tuple[dict[str, Any], bool]:
     if request.flags.config_dir:
         overrides = [f'hydra.searchpath=["file://{request.folders[1]}"]', *overrides]
     try:
-        with hydra.initialize_config_dir(str(request.config_path), version_base=VERSION_BASE):
+        with hydra.initialize_config_dir(str(request.config_path), **VERSION_BASE):
             config = hydra.compose(request.config_name, overrides, return_hydra_config=True)
         _refuse_code(OmegaConf.to_container(config.hydra, resolve=False), "hydra")
         several = request.flags.multirun or config.hydra.mode == RunMode.MULTIRUN
@@ -286,7 +289,7 @@ def run_hydra(request: Request, extra: Sequence[str], task: Callable[[dict[str, 
         if code:
             raise JobFailed(code)
 
-    main = hydra.main(version_base=VERSION_BASE, config_path=str(request.config_path), config_name=request.config_name)
+    main = hydra.main(config_path=str(request.config_path), config_name=request.config_name, **VERSION_BASE)
     argv, sys.argv = sys.argv, [sys.argv[0], *request.argv, *extra]
     try:
         with _full_errors():
