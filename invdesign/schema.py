@@ -10,8 +10,8 @@ What a class may add to its fields:
   subclasses have kinds); the key `kind` then selects the class.
 * `__check_init__(self)` or `check(self)` may raise `InputError` about several fields at once, without their path:
   the reader puts the path in front.
-* `translate(cls, mapping)`, a classmethod, may rename keys before they are read, and `spell(self, mapping)` renames
-  them back when they are written (used where a key carries a unit which depends on another key).
+* `translate(cls, mapping)`, a classmethod, may rename keys, in their order, before they are read, and
+  `spell(self, mapping)` renames them back when they are written (where a key carries a unit that depends on another).
 """
 
 import dataclasses
@@ -92,16 +92,20 @@ def _read(classes: list[type], mapping: Any, path: str) -> Any:
     if not isinstance(mapping, Mapping):
         raise InputError(f"{_shown(path, mapping)}: must be a group of keys ({', '.join(_keys(classes[0]))})")
     final: Any = _select(classes, mapping, path)
+    spelled = {}
     if hasattr(final, "translate"):
-        mapping = _blame(path, lambda: final.translate(mapping))
+        translated = _blame(path, lambda: final.translate(mapping))
+        spelled = dict(zip(translated, mapping, strict=True))  # the user's names for the messages
+        mapping = translated
     known = _keys(final)
     for key in mapping:
         if key not in known:
-            raise InputError(f"{_join(path, key)} is not a known key{_suggest(str(key), known)}")
+            of_kind = f" of kind {final.kind}" if len(classes) > 1 else ""
+            raise InputError(f"{_join(path, key)} is not a known key{of_kind}{_suggest(str(key), known)}")
     hints = typing.get_type_hints(final)
     values = {}
     for field in _fields(final):
-        here = _join(path, field.name)
+        here = _join(path, spelled.get(field.name, field.name))
         if field.name in mapping:
             values[field.name] = _value(hints[field.name], field.metadata, mapping[field.name], here)
         elif field.default is REQUIRED and field.default_factory is REQUIRED:

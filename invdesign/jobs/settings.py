@@ -1,5 +1,6 @@
 """What each job can be told. A field here is a key of `conf/<job>.yaml`; its unit and range are checked on reading."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -281,7 +282,11 @@ def _steps(start: Any, stop: Any, step: Any) -> np.ndarray:
     return start + step * np.arange(int(np.floor((stop - start) / step + 1e-9)) + 1)
 
 
+_UNIT = r"(nm|um2|cm|cm2|cm3|cm6|A|V|Vs|eV|W|K|s|Hz|ohm)"
+_SUFFIX = re.compile(rf"(_{_UNIT}|_ohm_cm2)(_per_{_UNIT})?$")
+
+
 def _unit_suffix(path: Any) -> str:
     """The unit at the end of a key, with its underscore: `_nm` of `thickness_nm`; none for `volume_fraction`."""
-    _, _, unit = str(path).rpartition(".")[2].rpartition("_")
-    return f"_{unit}" if unit in ("nm", "V", "eV", "K", "ohm", "s", "Hz", "A", "cm2", "cm3", "us", "ns") else ""
+    found = _SUFFIX.search(str(path).rpartition(".")[2])
+    return found[0] if found else ""
