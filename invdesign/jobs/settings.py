@@ -10,6 +10,7 @@ import numpy as np
 from equinox import AbstractClassVar
 from jaxtyping import Array, Float
 
+import invdesign.materials.quantum_dots  # noqa: F401  the kinds of a material are the classes that are loaded
 from invdesign.device.device import Device
 from invdesign.optimize.settings import OptimizerSettings
 from invdesign.schema import InputError, find, quantity, setting

@@ -290,6 +290,21 @@ assert not {{"jax", "hydra", "numpy"}} & set(sys.modules)"""
         subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_compile_cache_can_be_switched_off(tmp_path, wanted):
+    code = f"""import jax, jax.numpy as jnp
+from invdesign.config import use_compile_cache
+if {wanted}:
+    use_compile_cache()
+jax.jit(lambda x: x + 1)(jnp.ones(3)).block_until_ready()"""
+    folder = tmp_path / "cache"
+    environment = {key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
+    environment["XDG_CACHE_HOME"] = str(folder)  # where platformdirs looks on Linux
+    environment["HOME"] = str(tmp_path)
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert bool(list(tmp_path.rglob("jax/*"))) is wanted
+
+
 def test_float64_is_on_whatever_is_imported_first():
     for code in ("import jax, invdesign", "import invdesign, jax"):
         check = f"{code}; import jax.numpy as jnp; assert jnp.ones(1).dtype == 'float64'"

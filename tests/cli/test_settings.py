@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from invdesign import InputError, load_device, load_settings
+from invdesign.config import entries
 from invdesign.jobs.settings import FrequencyGrid, OptimizeSettings, VoltageGrid, WavelengthGrid
-from invdesign.schema import read, write
+from invdesign.schema import find, read, write
 
 DEVICE = """
 name: diode
@@ -52,6 +53,19 @@ def test_the_documented_example(diode):
     assert settings.design["doping"].frozen and not settings.design["width"].frozen
     assert settings.constraints.bromide.enabled and settings.constraints.bromide.max == 0.2
     assert not settings.constraints.gain.enabled
+
+
+@pytest.mark.parametrize("device", entries("device"))
+@pytest.mark.parametrize("job", ["simulate", "validate"])
+def test_every_packaged_device_is_read(job, device):
+    assert load_settings(job, f"device={device}").device.name == device
+
+
+def test_the_default_design_variables_start_inside_their_bounds():
+    settings = load_settings("optimize")
+    assert len(settings.design) == 7
+    for variable in settings.design.values():
+        assert variable.lower <= find(settings, variable.path)[0] <= variable.upper
 
 
 def test_settings_survive_a_round_through_yaml(diode):
