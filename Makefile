@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: optimize simulate validate test lint clean
+.PHONY: optimize simulate validate test lint style types clean
 
 optimize simulate validate: $(VENV)/.installed
 	$(BIN)/invdesign $@ $(ARGS)
@@ -16,8 +16,12 @@ optimize simulate validate: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.installed
+lint: style types
+
+style: $(VENV)/.installed
 	$(BIN)/ruff check .
+
+types: $(VENV)/.installed
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 $(VENV)/.installed: pyproject.toml requirements/known-good.txt
