@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from invdesign.constants import ELEMENTARY_CHARGE_C, HC_EV_NM
 from invdesign.device.device import Device
 from invdesign.device.mesh import normalised_nodes
-from invdesign.optics.stack import Optics, solve
+from invdesign.optics.stack import solve
 from invdesign.solve.assembly import Light
 
 
@@ -16,20 +16,19 @@ class Absorption(NamedTuple):
     """Optical response of a device at a list of wavelengths."""
 
     wavelength_nm: Float[Array, " wavelength"]
-    optics: Optics
+    reflectance: Float[Array, " wavelength"]
+    transmittance: Float[Array, " wavelength"]
     layers: dict[str, Float[Array, " wavelength"]]
     """Absorptance of every layer in the stack."""
     dot_share: dict[str, Float[Array, " wavelength"]]
     """Share of it that excites dots, for the layers that carry current."""
-    profile: tuple[Float[Array, "edge 2 wavelength"], ...]
-    """Fraction of the incident photons absorbed in each half edge, one entry per layer that carries current."""
+    host: Float[Array, "edge 2 wavelength"]
+    dots: Float[Array, "edge 2 wavelength"]
+    """Fractions of the incident photons absorbed by host and dots in each half edge."""
 
-    def light(self, electrical: tuple[str, ...], photon_flux: Float[Array, " wavelength"]) -> tuple[Light, ...]:
-        """Absorbed photons for a spectral photon flux (cm^-2 s^-1 in each wavelength)."""
-        return tuple(
-            Light(part @ (photon_flux * (1 - self.dot_share[name])), part @ (photon_flux * self.dot_share[name]))
-            for name, part in zip(electrical, self.profile, strict=True)
-        )
+    def light(self, photon_flux: Float[Array, " wavelength"]) -> Light:
+        """Absorbed photons for a photon flux (cm^-2 s^-1) in each wavelength."""
+        return Light(self.host @ photon_flux, self.dots @ photon_flux)
 
 
 def absorption(device: Device, wavelength_nm: Float[Array, " wavelength"]) -> Absorption:
@@ -43,7 +42,7 @@ def absorption(device: Device, wavelength_nm: Float[Array, " wavelength"]) -> Ab
         tuple(layer.coherent for layer in layers),
         wavelength_nm,
     )
-    profile, share = [], {}
+    host, dots, shares = [], [], {}
     for name in device.electrical:
         layer = device.layers[name]
         nodes = jnp.asarray(normalised_nodes(layer.edges), jnp.float64) * layer.thickness_nm
@@ -51,11 +50,19 @@ def absorption(device: Device, wavelength_nm: Float[Array, " wavelength"]) -> Ab
         positions = jnp.concatenate([halves, nodes[-1:]])
         depths = layer.thickness_nm - positions[::-1] if flipped else positions
         parts = optics.absorbed_between(order.index(name), depths)
-        parts = parts[::-1] if flipped else parts
-        profile.append(parts.reshape(layer.edges, 2, -1))
-        share[name] = layer.material.dot_share(wavelength_nm)
-    by_layer = {name: optics.absorptance[index] for index, name in enumerate(order)}
-    return Absorption(wavelength_nm, optics, by_layer, share, tuple(profile))
+        parts = (parts[::-1] if flipped else parts).reshape(layer.edges, 2, -1)
+        shares[name] = layer.material.dot_share(wavelength_nm)
+        host.append(parts * (1 - shares[name]))
+        dots.append(parts * shares[name])
+    return Absorption(
+        wavelength_nm,
+        optics.reflectance,
+        optics.transmittance,
+        {name: optics.absorptance[index] for index, name in enumerate(order)},
+        shares,
+        jnp.concatenate(host),
+        jnp.concatenate(dots),
+    )
 
 
 def photon_flux(wavelength_nm: Float[Array, "..."], irradiance_W_per_cm2: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -63,10 +70,10 @@ def photon_flux(wavelength_nm: Float[Array, "..."], irradiance_W_per_cm2: Float[
     return irradiance_W_per_cm2 * wavelength_nm / (HC_EV_NM * ELEMENTARY_CHARGE_C)
 
 
-def steady_light(device: Device) -> tuple[Light, ...] | None:
+def steady_light(device: Device) -> Light | None:
     """Absorbed photons of the device's own illumination; None in the dark."""
     spectrum = device.illumination.spectrum()
     if spectrum is None:
         return None
     wavelength, irradiance = spectrum
-    return absorption(device, wavelength).light(device.electrical, photon_flux(wavelength, irradiance))
+    return absorption(device, wavelength).light(photon_flux(wavelength, irradiance))

@@ -13,8 +13,16 @@ from jaxtyping import Array, Float
 
 from invdesign.analyses.small_signal import SmallSignal, Transfer
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.processes.dots import JUMPS
-from invdesign.solve.assembly import contact_rates, edge_states, populations
+from invdesign.processes.dots import EMPTY, JUMPS
+from invdesign.solve.assembly import (
+    EdgeState,
+    Region,
+    contact_rates,
+    dot_rates,
+    edge_populations,
+    edge_state,
+    edge_unknowns,
+)
 
 
 class Noise(NamedTuple):
@@ -41,6 +49,16 @@ def x_coth_x(x: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.where(near, 1 + y / 3 * (1 - y / 15 * (1 - 2 * y / 21)), safe / jnp.tanh(safe))
 
 
+def _dot_jumps(region: Region, edge: EdgeState, photons: Array, filling: Array) -> list[Float[Array, "edge jump"]]:
+    """Sums of the one-way rates of all dot jumps (cm^-3 s^-1) at the left and right ends of a region's edges."""
+    rates = jax.vmap(dot_rates)(region.bulk, edge, region.lengths, photons)
+    both = [
+        jax.vmap(lambda dots, rate, populations: dots.one_way(rate, populations))(region.bulk.dots, rate, filling[:, end])
+        for end, rate in enumerate(rates)
+    ]
+    return [one_way[:, 0] + one_way[:, 1] for one_way in both]
+
+
 def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] | float = 1.0) -> Noise:
     """Noise density at the frequency of `transfer`, split by process and by place.
 
@@ -52,45 +70,33 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
     node = transfer.node
     ends = jnp.stack([node[:-1], node[1:]], axis=1)
     reads = jnp.zeros(system.nodes - 1).at[system.read_edge].set(transfer.direct)
-    filled = system.split(populations(system, state.u, state.v, small.light))
+    unknowns = edge_unknowns(state.u, state.v)
 
     def add(name: str, density: Array) -> Array:
         by_process[name] = by_process.get(name, jnp.zeros(())) + jnp.sum(density)
         return density
 
-    per_region = zip(
-        system.regions,
-        edge_states(system, state.u, state.v),
-        small.light,
-        system.split(ends),
-        system.split(transfer.dots),
-        system.split(reads),
-        filled,
-        strict=True,
-    )
-    for region, edge, light, y, z, read, filling in per_region:
+    states = system.over_edges(edge_state, unknowns)
+    filled = system.over_edges(edge_populations, unknowns, small.light.dots)
+    for region, edge, filling in zip(system.regions, states, filled, strict=True):
         half = region.lengths / 2
+        y, z, read = (region.take(array) for array in (ends, transfer.dots, reads))
         place = add("electron transport", _square(y[:, 1, 1] - y[:, 0, 1] - read) * edge.electron.noise)
         place += add("hole transport", _square(y[:, 1, 2] - y[:, 0, 2] + read) * edge.hole.noise)
         for end, site in enumerate(edge.sites):
             pair = _square(y[:, end, 1] + y[:, end, 2])
             for process in region.bulk.recombination:
-                rate = jax.vmap(process.backward)(site) * (1 + jnp.exp(site.affinity))
+                rate = process.backward(site) * (1 + jnp.exp(site.affinity))
                 place += add(process.name, pair * 2 * half * rate)
-            place += add("photogeneration", pair * 2 * light.host[:, end])
-            if region.bulk.dots is None:
-                continue
-            dots = region.bulk.dots
-            excitation = light.dots[:, end] / (half * dots.density)
-            rates = jax.vmap(dots.rates)(site, excitation)
-            one_way = jax.vmap(dots.one_way)(rates, filling[:, end])
-            for index, jump in enumerate(JUMPS):
-                gain = jump.electrons * y[:, end, 1] + jump.holes * y[:, end, 2]
-                for state_index, population in ((jump.target, 1), (jump.origin, -1)):
-                    if state_index:
-                        gain = gain + population * z[:, end, state_index - 1]
-                both = one_way[:, 0, index] + one_way[:, 1, index]
-                place += add(jump.name, _square(gain) * 2 * half * both)
+            place += add("photogeneration", pair * 2 * region.take(small.light.host)[:, end])
+        if region.bulk.dots is not None:
+            for end, density in enumerate(_dot_jumps(region, edge, region.take(small.light.dots), filling)):
+                for index, jump in enumerate(JUMPS):
+                    gain = jump.electrons * y[:, end, 1] + jump.holes * y[:, end, 2]
+                    for occupied, sign in ((jump.target, 1), (jump.origin, -1)):
+                        if occupied != EMPTY:
+                            gain = gain + sign * z[:, end, occupied - 1]
+                    place += add(jump.name, _square(gain) * 2 * half * density[:, index])
         places.append(place)
     for side, at in ((0, 0), (1, -1)):
         for carrier, both in enumerate(contact_rates(system, side, state.u[at], state.v)):
@@ -100,4 +106,4 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
     by_process["series resistance"] = 4 * kT_joule * system.series_resistance_ohm * _square(transfer.admittance)
     excess = 1 - shunt_fano + shunt_fano * x_coth_x(state.v / 2)
     by_process["shunt"] = 4 * kT_joule * system.shunt_conductance_S * excess * _square(transfer.parallel)
-    return Noise(by_process, jnp.concatenate(places) / system.area_cm2)
+    return Noise(by_process, system.join(places) / system.area_cm2)

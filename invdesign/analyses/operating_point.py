@@ -9,7 +9,7 @@ from invdesign.analyses.illumination import steady_light
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Device
 from invdesign.results import Status
-from invdesign.solve.assembly import Light, System, balance, discretise, edge_states, no_light
+from invdesign.solve.assembly import Light, System, balance, discretise, no_light
 from invdesign.solve.newton import (
     Outcome,
     Settings,
@@ -27,7 +27,7 @@ class OperatingPoint(eqx.Module):
 
     device: Device
     system: System
-    light: tuple[Light, ...]
+    light: Light
     voltage_V: Float[Array, ""]
     outcome: Outcome
 
@@ -57,9 +57,9 @@ class OperatingPoint(eqx.Module):
         return self.system.polarity * ELEMENTARY_CHARGE_C * flows
 
     @property
-    def field_V_per_cm(self) -> tuple[Float[Array, " edge"], ...]:
-        """Mean electric field along +x on the edges of each layer that carries current."""
-        return tuple(edge.sites[0].field for edge in edge_states(self.system, self.state.u, self.state.v))
+    def field_V_per_cm(self) -> Float[Array, " edge"]:
+        """Mean electric field along +x on every edge."""
+        return -jnp.diff(self.state.u[:, 0]) * self.system.kT / self.system.lengths
 
 
 def equilibrium(system: System, settings: Settings = Settings()) -> Outcome:

@@ -6,15 +6,16 @@ carries the terminal current back to every row, and from it follow admittance (a
 source) and noise (every jump as source).
 """
 
+import dataclasses
+
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.solve.assembly import EdgeLinearisation, Light, System, assemble, free_rows, linearise
-from invdesign.solve.newton import State
-from invdesign.solve.tridiagonal import Bordered, eliminate, solve
+from invdesign.solve.assembly import EdgeLinearisation, Light, System, assemble, free_rows, linearise, without_dots
+from invdesign.solve.newton import State, bordered, terminal
+from invdesign.solve.tridiagonal import eliminate, solve
 
 
 class Transfer(eqx.Module):
@@ -38,7 +39,7 @@ class SmallSignal(eqx.Module):
 
     system: System
     state: State
-    light: tuple[Light, ...]
+    light: Light
     edges: EdgeLinearisation
 
     def transfer(
@@ -50,35 +51,34 @@ class SmallSignal(eqx.Module):
         changes nothing but round-off.
         """
         system, edges = self.system, self.edges
-        read = system.read_edge if read_edge is None else read_edge
+        if read_edge is not None:
+            system = dataclasses.replace(system, read_edge=read_edge)
         omega = 2 * jnp.pi * jnp.asarray(frequency_Hz, jnp.float64)
         store = 1j * omega
-        inner = store * edges.dot_storage[:, None, None, None] * jnp.eye(3) - edges.dots_by_dots
-        has_dots = edges.dot_storage[:, None, None, None] > 0
-        # edges without dots have an empty 3x3 problem; the identity stands in for it
-        inner = jnp.where(has_dots, inner, jnp.eye(3))
-        eliminated = jax.vmap(jax.vmap(eliminate))(inner, edges.dots.astype(inner.dtype))
-        by_unknowns = edges.rows - store * edges.storage + edges.rows_by_dots @ eliminated
+        by_unknowns, own = without_dots(edges, store)
         core, column = assemble(system, self.state.u, self.state.v, by_unknowns)
-
         scale = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2
+        read = system.read_edge
         current = scale * (edges.conduction[read] + store * edges.displacement[read])
-        by_node = jnp.zeros((system.nodes, 3), current.dtype).at[read].set(current[0:3]).at[read + 1].set(current[3:6])
-        by_v = current[6] + system.shunt_conductance_S * system.kT
-        impedance = (system.series_resistance_ohm + load_ohm) / system.kT
-        bordered = Bordered(core, column[..., None], impedance * by_node[None], (1 + impedance * by_v)[None, None])
-        node, circuit = solve(bordered.T, (by_node, by_v[None]))
+        impedance = system.series_resistance_ohm + load_ohm
+        by_node, by_v = terminal(system, current)
+        node, circuit = solve(bordered(system, core, column, current, impedance).T, (by_node, by_v[None]))
         # a source in a pinned row goes to the contact and not into the device
         node = node.at[0].multiply(free_rows(system, 0)).at[-1].multiply(free_rows(system, 1))
         at_ends = -jnp.stack([node[:-1], node[1:]], axis=1)
-        dots = jax.vmap(jax.vmap(lambda k, r, y: eliminate(k.T, (y @ r)[:, None])[:, 0]))(
-            inner, edges.rows_by_dots, at_ends
-        )
+        onto_dots = jnp.einsum("eri,erij->erj", at_ends, edges.rows_by_dots)
+        transposed = jnp.moveaxis(own, (0, 1, 2, 3), (2, 3, 1, 0))
+        dots = eliminate(transposed, jnp.moveaxis(onto_dots, 2, 0)[:, None])[:, 0]
         return Transfer(
-            omega, -node, dots, circuit[0] / system.kT, 1 - impedance * circuit[0], jnp.asarray(scale)
+            omega,
+            -node,
+            jnp.moveaxis(dots, 0, 2),
+            circuit[0] / system.kT,
+            1 - impedance / system.kT * circuit[0],
+            jnp.asarray(scale),
         )
 
 
-def small_signal(system: System, state: State, light: tuple[Light, ...]) -> SmallSignal:
+def small_signal(system: System, state: State, light: Light) -> SmallSignal:
     """Linearise an operating point."""
     return SmallSignal(system, state, light, linearise(system, state.u, state.v, light))

@@ -4,7 +4,7 @@ Every dot of density N exchanges electrons with the host on 0<->e and h<->X, hol
 X<->0, where the backward rate carries thermal generation and optical excitation. All rates of one dot are in 1/s.
 """
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -65,16 +65,21 @@ class DotEnsemble(eqx.Module):
     electron_escape: BarrierEscape
     hole_escape: BarrierEscape
 
-    #: index of the jump that light drives backwards
-    OPTICAL_JUMP: ClassVar[int] = 4
+    def escape(self, site: Site) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Enhancement of the exchange of electrons and holes by the field; the same at both ends of an edge."""
+        return (
+            self.electron_escape.enhancement(site.field, site.kT),
+            self.hole_escape.enhancement(site.field, site.kT),
+        )
 
-    def rates(self, site: Site, excitation: Float[Array, ""]) -> DotRates:
+    def rates(
+        self, site: Site, escape: tuple[Float[Array, ""], Float[Array, ""]], excitation: Float[Array, ""]
+    ) -> DotRates:
         """Rates at a site; `excitation` is the optical excitation rate of an empty dot, 1/s.
 
         The field's enhancement multiplies capture and emission alike (its local form), which keeps detailed balance.
         """
-        cn = self.capture_coefficient * self.electron_escape.enhancement(site.field, site.kT)
-        cp = self.capture_coefficient * self.hole_escape.enhancement(site.field, site.kT)
+        cn, cp = (self.capture_coefficient * enhancement for enhancement in escape)
         return DotRates(
             cn * site.n,
             cn * self.electron_release,

@@ -11,45 +11,156 @@ recombination` in particles per cm^2 (and per second). An edge belongs to one la
 nodes; a node on a material interface collects from either side with either material, which keeps order 2 there.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from invdesign.constants import ELEMENTARY_CHARGE_C, VACUUM_PERMITTIVITY_F_PER_CM
 from invdesign.device.device import Contact, Device
 from invdesign.device.mesh import edge_lengths
 from invdesign.materials.semiconductor import Bulk
-from invdesign.processes.dots import JUMPS
+from invdesign.processes.dots import ELECTRON, HOLE, JUMPS, DotRates
 from invdesign.processes.site import Site
 from invdesign.processes.transport import Hop, hop
-from invdesign.solve.tridiagonal import BlockTridiagonal
-
-PSI, ELECTRONS, HOLES = range(3)
+from invdesign.solve.tridiagonal import BlockTridiagonal, eliminate
 
 #: what each dot jump adds to (e, h, X) per forward step; the empty state follows from the sum
 _DOT_STOICHIOMETRY = tuple(
     tuple((jump.target == state) - (jump.origin == state) for state in (1, 2, 3)) for jump in JUMPS
 )
-#: what it adds to (psi row: nothing, n, p)
-_HOST_STOICHIOMETRY = tuple((0, jump.electrons, jump.holes) for jump in JUMPS)
+#: what it adds to (n, p)
+_HOST_STOICHIOMETRY = tuple((jump.electrons, jump.holes) for jump in JUMPS)
 
 
 class Light(eqx.Module):
-    """Absorbed photons in each half edge (cm^-2 s^-1) of one layer, by what absorbs them."""
+    """Absorbed photons in each half edge, cm^-2 s^-1, by what absorbs them."""
 
     host: Float[Array, "edge 2"]
     dots: Float[Array, "edge 2"]
 
 
 class Region(eqx.Module):
-    """One layer on the mesh."""
+    """The edges of all layers that have the same kinds of processes; they are computed together."""
 
     bulk: Bulk
+    """With one value per edge in every leaf."""
     lengths: Float[Array, " edge"]
     """cm."""
+    where: tuple[int, ...] = eqx.field(static=True)
+    """Indices of the edges in the device."""
+
+    def take(self, per_edge: Array) -> Array:
+        """The region's part of an array over all edges."""
+        return per_edge[np.asarray(self.where)]
+
+
+class System(eqx.Module):
+    """The discretised device."""
+
+    regions: tuple[Region, ...]
+    lengths: Float[Array, " edge"]
+    """All edges from left to right, cm."""
+    contacts: tuple[Contact, Contact]
+    contact_bulks: tuple[Bulk, Bulk]
+    contact_potentials: Float[Array, "2"]
+    kT: Float[Array, ""]
+    area_cm2: Float[Array, ""]
+    series_resistance_ohm: Float[Array, ""]
+    shunt_conductance_S: Float[Array, ""]
+    layer_edges: tuple[int, ...] = eqx.field(static=True)
+    """Edges of each layer that carries current, left to right."""
+    anode: int = eqx.field(static=True)
+    """0 where the anode is the left contact, 1 where it is the right one."""
+    read_edge: int = eqx.field(static=True)
+    """Edge at which the terminal current is read."""
+
+    @property
+    def nodes(self) -> int:
+        """Mesh nodes."""
+        return sum(self.layer_edges) + 1
+
+    @property
+    def polarity(self) -> int:
+        """Sign of the terminal current (into the anode) against the current density along +x."""
+        return 1 if self.anode == 0 else -1
+
+    def by_layer(self, per_edge: Array) -> list[Array]:
+        """Cut an array over all edges into one per layer."""
+        return jnp.split(per_edge, np.cumsum(self.layer_edges)[:-1])
+
+    def join(self, parts: list) -> object:
+        """Trees of arrays over the edges of each region, as one tree over all edges."""
+        order = np.argsort(np.concatenate([region.where for region in self.regions]))
+        return jax.tree.map(lambda *arrays: jnp.concatenate(arrays)[order], *parts)
+
+    def over_edges(self, function: Callable, *per_edge: Array) -> list:
+        """Apply `function(bulk, kT, length, *per_edge)` to every edge; one result per region."""
+        return [
+            jax.vmap(function, (0, None, 0) + (0,) * len(per_edge))(
+                region.bulk, self.kT, region.lengths, *(region.take(array) for array in per_edge)
+            )
+            for region in self.regions
+        ]
+
+    def boundary(self, side: int, v: Float[Array, ""]) -> Float[Array, "3"]:
+        """Contact potential and quasi-Fermi potentials of the metal at one side, in the unknowns' own references."""
+        zero = jnp.zeros_like(v)
+        if side == self.anode:
+            return jnp.stack([self.contact_potentials[side] + v, v, zero])
+        return jnp.stack([self.contact_potentials[side], zero, -v])
+
+
+def discretise(device: Device) -> System:
+    """Put a device on its mesh. Differentiable in every quantity of the device."""
+    kT = device.kT
+    layers = [device.layers[name] for name in device.electrical]
+    bulks = [layer.material.bulk(kT) for layer in layers]  # type: ignore[attr-defined]
+    counts = [layer.edges for layer in layers]
+    lengths = [edge_lengths(device.thickness_cm(name), device.layers[name].edges) for name in device.electrical]
+    starts = np.cumsum([0, *counts])
+    kinds: dict[object, list[int]] = {}
+    for index, bulk in enumerate(bulks):
+        kinds.setdefault(jax.tree.structure(bulk), []).append(index)
+    regions = []
+    for members in kinds.values():
+
+        def spread(*leaves: Array, members: list[int] = members) -> Array:
+            return jnp.concatenate([jnp.full(counts[i], leaf) for i, leaf in zip(members, leaves, strict=True)])
+
+        where = tuple(int(edge) for i in members for edge in range(starts[i], starts[i + 1]))
+        region_lengths = jnp.concatenate([lengths[i] for i in members])
+        regions.append(Region(jax.tree.map(spread, *(bulks[i] for i in members)), region_lengths, where))
+    contacts = (device.contacts.left, device.contacts.right)
+    ends = (bulks[0], bulks[-1])
+    widest = device.electrical.index(device.active)
+    return System(
+        tuple(regions),
+        jnp.concatenate(lengths),
+        contacts,
+        ends,
+        jnp.stack([contact.potential(bulk, kT) for contact, bulk in zip(contacts, ends, strict=True)]),
+        kT,
+        device.area_cm2,
+        device.terminals.series_resistance_ohm,
+        device.shunt_conductance_S_per_cm2 * device.area_cm2,
+        tuple(counts),
+        0 if device.anode == "left" else 1,
+        int(starts[widest]) + counts[widest] // 2,
+    )
+
+
+def no_light(system: System) -> Light:
+    """Darkness."""
+    nothing = jnp.zeros((system.nodes - 1, 2))
+    return Light(nothing, nothing)
+
+
+# --- one edge ----------------------------------------------------------------------------------------------------
 
 
 class EdgeState(NamedTuple):
@@ -68,7 +179,6 @@ class EdgeBalance(NamedTuple):
     rows: Float[Array, "2 3"]
     conduction: Float[Array, ""]
     """Current density along +x over q, cm^-2 s^-1."""
-    displacement: Float[Array, ""]
 
 
 class EdgeLinearisation(NamedTuple):
@@ -89,106 +199,31 @@ class EdgeLinearisation(NamedTuple):
     displacement: Float[Array, "7"]
 
 
-class System(eqx.Module):
-    """The discretised device."""
-
-    regions: tuple[Region, ...]
-    contacts: tuple[Contact, Contact]
-    contact_potentials: Float[Array, "2"]
-    kT: Float[Array, ""]
-    area_cm2: Float[Array, ""]
-    series_resistance_ohm: Float[Array, ""]
-    shunt_conductance_S: Float[Array, ""]
-    anode: int = eqx.field(static=True)
-    """0 where the anode is the left contact, 1 where it is the right one."""
-    read_edge: int = eqx.field(static=True)
-    """Edge at which the terminal current is read."""
-
-    @property
-    def edges(self) -> tuple[int, ...]:
-        """Edges of each region."""
-        return tuple(region.lengths.shape[0] for region in self.regions)
-
-    @property
-    def nodes(self) -> int:
-        """Mesh nodes."""
-        return sum(self.edges) + 1
-
-    @property
-    def polarity(self) -> int:
-        """Sign of the terminal current (into the anode) against the current density along +x."""
-        return 1 if self.anode == 0 else -1
-
-    @property
-    def lengths(self) -> Float[Array, " edge"]:
-        """All edge lengths, cm."""
-        return jnp.concatenate([region.lengths for region in self.regions])
-
-    def split(self, per_edge: Array) -> list[Array]:
-        """Cut an array over all edges into one per region."""
-        ends = [sum(self.edges[: i + 1]) for i in range(len(self.edges))]
-        return jnp.split(per_edge, ends[:-1])
-
-    # --- boundary values -------------------------------------------------------------------------------------------
-
-    def boundary(self, side: int, v: Float[Array, ""]) -> Float[Array, "3"]:
-        """Contact potential and quasi-Fermi potentials of the metal at one side, in the unknowns' own references."""
-        zero = jnp.zeros_like(v)
-        if side == self.anode:
-            return jnp.stack([self.contact_potentials[side] + v, v, zero])
-        return jnp.stack([self.contact_potentials[side], zero, -v])
-
-
-def discretise(device: Device) -> System:
-    """Put a device on its mesh. Differentiable in every quantity of the device."""
-    kT = device.kT
-    regions = tuple(
-        Region(device.layers[name].material.bulk(kT), edge_lengths(device.thickness_cm(name), device.layers[name].edges))  # type: ignore[attr-defined]
-        for name in device.electrical
-    )
-    contacts = (device.contacts.left, device.contacts.right)
-    potentials = [contacts[0].potential(regions[0].bulk, kT), contacts[1].potential(regions[-1].bulk, kT)]
-    counts = [region.lengths.shape[0] for region in regions]
-    widest = device.electrical.index(device.active)
-    return System(
-        regions,
-        contacts,
-        jnp.stack(potentials),
-        kT,
-        device.area_cm2,
-        device.terminals.series_resistance_ohm,
-        device.shunt_conductance_S_per_cm2 * device.area_cm2,
-        0 if device.anode == "left" else 1,
-        sum(counts[:widest]) + counts[widest] // 2,
-    )
-
-
-def no_light(system: System) -> tuple[Light, ...]:
-    """Darkness."""
-    return tuple(Light(jnp.zeros((n, 2)), jnp.zeros((n, 2))) for n in system.edges)
-
-
-# --- one edge ----------------------------------------------------------------------------------------------------
-
-
-def _edge_state(bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"]) -> EdgeState:
+def edge_state(bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"]) -> EdgeState:
     """Sites and hops of an edge; `x` holds the unknowns of the left node, the right node, and the junction voltage."""
     v = x[6]
-    affinity_n, gap = bulk.electron_affinity / kT, bulk.band_gap / kT
-    log_ni2 = bulk.log_nc + bulk.log_nv - gap
+    affinity, gap = bulk.electron_affinity / kT, bulk.band_gap / kT
+    ni2 = jnp.exp(bulk.log_nc + bulk.log_nv - gap)
     field = -(x[3] - x[0]) * kT / length
 
     def site(u: Float[Array, "3"]) -> Site:
-        log_n = bulk.log_nc + u[0] + affinity_n - u[1]
-        log_p = bulk.log_nv + (v + u[2]) - u[0] - affinity_n - gap
-        split = v + u[2] - u[1]
-        return Site(log_n, log_p, jnp.exp(log_n), jnp.exp(log_p), jnp.exp(log_ni2), split, field, kT)
+        log_n = bulk.log_nc + u[0] + affinity - u[1]
+        log_p = bulk.log_nv + (v + u[2]) - u[0] - affinity - gap
+        return Site(log_n, log_p, jnp.exp(log_n), jnp.exp(log_p), ni2, v + u[2] - u[1], field, kT)
 
     left, right = site(x[0:3]), site(x[3:6])
     electron = hop(bulk.electron_mobility * kT / length, left.log_n, right.log_n, x[4] - x[1])
     hole = hop(bulk.hole_mobility * kT / length, left.log_p, right.log_p, x[2] - x[5])
     permittivity = bulk.permittivity * VACUUM_PERMITTIVITY_F_PER_CM / ELEMENTARY_CHARGE_C
     return EdgeState((left, right), electron, hole, permittivity * field)
+
+
+def dot_rates(bulk: Bulk, state: EdgeState, length: Array, photons: Float[Array, "2"]) -> list[DotRates]:
+    """Rates of one dot at both ends of an edge; `photons` are those absorbed by dots in either half (cm^-2 s^-1)."""
+    assert bulk.dots is not None
+    escape = bulk.dots.escape(state.sites[0])
+    excitation = photons / (length / 2 * bulk.dots.density)
+    return [bulk.dots.rates(site, escape, light) for site, light in zip(state.sites, excitation, strict=True)]
 
 
 def _rows(state: EdgeState, charge: list[Array], loss_n: list[Array], loss_p: list[Array]) -> Float[Array, "2 3"]:
@@ -199,68 +234,29 @@ def _rows(state: EdgeState, charge: list[Array], loss_n: list[Array], loss_p: li
     return jnp.stack([left, right])
 
 
-def _excitation(bulk: Bulk, photons: Array, half: Array) -> Array:
-    """Optical excitation rate of one empty dot, 1/s."""
-    return photons / (half * bulk.dots.density) if bulk.dots is not None else jnp.zeros_like(half)
+def host_recombination(bulk: Bulk, site: Site) -> Float[Array, ""]:
+    """Net recombination of the host, cm^-3 s^-1."""
+    return sum(process.backward(site) for process in bulk.recombination) * jnp.expm1(site.affinity)
 
 
 def edge_balance(
     bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"], host: Float[Array, "2"], dots: Float[Array, "2"]
 ) -> EdgeBalance:
     """Stationary balance of an edge: dots at their stationary populations, net rates written with expm1."""
-    state = _edge_state(bulk, kT, length, x)
+    state = edge_state(bulk, kT, length, x)
     half = length / 2
+    rates = dot_rates(bulk, state, length, dots) if bulk.dots is not None else [None, None]
     charge, loss = [], []
-    for site, host_photons, dot_photons in zip(state.sites, host, dots, strict=True):
-        rate = sum(process.backward(site) for process in bulk.recombination) * jnp.expm1(site.affinity)
+    for site, photons, rate in zip(state.sites, host, rates, strict=True):
+        recombination = host_recombination(bulk, site)
         density = site.p - site.n + bulk.doping
         if bulk.dots is not None:
-            rates = bulk.dots.rates(site, _excitation(bulk, dot_photons, half))
-            populations, through_dots = bulk.dots.stationary(site, rates)
-            rate += through_dots
-            density += bulk.dots.density * (populations[2] - populations[1])
+            populations, through_dots = bulk.dots.stationary(site, rate)
+            recombination += through_dots
+            density += bulk.dots.density * (populations[HOLE] - populations[ELECTRON])
         charge.append(half * density)
-        loss.append(half * rate - host_photons)
-    return EdgeBalance(_rows(state, charge, loss, loss), state.hole.net - state.electron.net, state.displacement)
-
-
-def _jump_rows(
-    bulk: Bulk,
-    kT: Array,
-    length: Array,
-    x: Float[Array, "7"],
-    populations: Float[Array, "2 4"],
-    shift: Float[Array, "2 3"],
-    dots: Float[Array, "2"],
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Rows, dot balances, storage and fluxes of an edge as sums over its one-way jumps; only its derivatives are used.
-
-    The populations are `populations` displaced by `shift` in (e, h, X) at the cost of the empty state.
-    """
-    state = _edge_state(bulk, kT, length, x)
-    half = length / 2
-    charge, loss_n, loss_p, dot_rows, storage = [], [], [], [], []
-    for end, site in enumerate(state.sites):
-        rate = sum(process.backward(site) for process in bulk.recombination) * jnp.expm1(site.affinity)
-        density = site.p - site.n + bulk.doping
-        n, p, dot_row = rate, rate, jnp.zeros(3)
-        if bulk.dots is not None:
-            filling = populations[end] + jnp.concatenate([-jnp.sum(shift[end], keepdims=True), shift[end]])
-            rates = bulk.dots.rates(site, _excitation(bulk, dots[end], half))
-            forward, backward = bulk.dots.one_way(rates, filling)
-            net = forward - backward
-            host = jnp.asarray(_HOST_STOICHIOMETRY, jnp.float64).T @ net
-            n, p = n - host[1], p - host[2]
-            dot_row = jnp.asarray(_DOT_STOICHIOMETRY, jnp.float64).T @ net
-            density += bulk.dots.density * (filling[2] - filling[1])
-        charge.append(half * density)
-        loss_n.append(half * n)
-        loss_p.append(half * p)
-        dot_rows.append(half * dot_row)
-        storage.append(half * jnp.stack([jnp.zeros_like(half), site.n, site.p]))
-    conduction = state.hole.net - state.electron.net
-    rows = _rows(state, charge, loss_n, loss_p)
-    return rows, jnp.stack(dot_rows), jnp.stack(storage), conduction, state.displacement
+        loss.append(half * recombination - photons)
+    return EdgeBalance(_rows(state, charge, loss, loss), state.hole.net - state.electron.net)
 
 
 def edge_populations(
@@ -269,12 +265,9 @@ def edge_populations(
     """Stationary dot populations at both ends of an edge (zeros without dots)."""
     if bulk.dots is None:
         return jnp.zeros((2, 4))
-    state = _edge_state(bulk, kT, length, x)
-    filled = []
-    for site, photons in zip(state.sites, dots, strict=True):
-        rates = bulk.dots.rates(site, _excitation(bulk, photons, length / 2))
-        filled.append(bulk.dots.stationary(site, rates)[0])
-    return jnp.stack(filled)
+    state = edge_state(bulk, kT, length, x)
+    rates = dot_rates(bulk, state, length, dots)
+    return jnp.stack([bulk.dots.stationary(site, rate)[0] for site, rate in zip(state.sites, rates, strict=True)])
 
 
 def edge_linearisation(
@@ -282,78 +275,105 @@ def edge_linearisation(
 ) -> EdgeLinearisation:
     """Differentiate an edge's one-way jumps at its stationary populations."""
     populations = edge_populations(bulk, kT, length, x, dots)
+    half = length / 2
 
-    def by_state(x: Array, shift: Array) -> tuple[Array, Array, Array, Array, Array]:
-        return _jump_rows(bulk, kT, length, x, populations, shift, dots)
+    def jumps(x: Array, shift: Array) -> tuple[Array, Array, Array, Array, Array]:
+        """Rows, dot balances, storage and fluxes as sums over one-way jumps; only the derivatives are used.
 
-    zero = jnp.zeros((2, 3))
-    rows, dot_rows, storage, conduction, displacement = jax.jacfwd(by_state, 0)(x, zero)
+        `shift` displaces the populations of (e, h, X) at both ends at the cost of the empty state.
+        """
+        state = edge_state(bulk, kT, length, x)
+        rates = dot_rates(bulk, state, length, dots) if bulk.dots is not None else [None, None]
+        filling = populations + jnp.concatenate([-jnp.sum(shift, keepdims=True), shift])
+        charge, loss_n, loss_p, dot_rows, storage = [], [], [], [], []
+        for end, (site, rate) in enumerate(zip(state.sites, rates, strict=True)):
+            n = p = host_recombination(bulk, site)
+            density = site.p - site.n + bulk.doping
+            if bulk.dots is not None:
+                forward, backward = bulk.dots.one_way(rate, filling[end])
+                net = forward - backward
+                gain_n, gain_p = jnp.asarray(_HOST_STOICHIOMETRY, jnp.float64).T @ net
+                n, p = n - gain_n, p - gain_p
+                dot_rows.append(half * (jnp.asarray(_DOT_STOICHIOMETRY, jnp.float64).T @ net))
+                density += bulk.dots.density * (filling[end, HOLE] - filling[end, ELECTRON])
+            else:
+                dot_rows.append(jnp.zeros(3))
+            charge.append(half * density)
+            loss_n.append(half * n)
+            loss_p.append(half * p)
+            storage.append(half * jnp.stack([jnp.zeros_like(half), site.n, site.p]))
+        rows = _rows(state, charge, loss_n, loss_p)
+        conduction = state.hole.net - state.electron.net
+        return rows, jnp.stack(dot_rows), jnp.stack(storage), conduction, state.displacement
+
+    # an end sees only its own dots, and the rows are linear in them: one shift for both ends
+    by_state, by_dots = jax.jacfwd(jumps, (0, 1))(x, jnp.zeros(3)), None
+    rows, dot_rows, storage, conduction, displacement = (pair[0] for pair in by_state)
+    rows_by_dots, dots_by_dots = (pair[1] for pair in by_state[:2])
+    del by_dots
     density = jnp.zeros(()) if bulk.dots is None else bulk.dots.density
-    # the rows are linear in the populations, and an end sees only its own dots
-    both = jax.jacfwd(lambda one: by_state(x, jnp.stack([one, one])))(jnp.zeros(3))
     return EdgeLinearisation(
-        rows, both[0], dot_rows, both[1], storage, density * length / 2, conduction, displacement
+        rows, rows_by_dots, dot_rows, dots_by_dots, storage, density * half, conduction, displacement
     )
 
 
 # --- all edges ---------------------------------------------------------------------------------------------------
 
 
-def _edge_unknowns(system: System, u: Float[Array, "node 3"], v: Float[Array, ""]) -> list[Float[Array, "edge 7"]]:
-    both = jnp.concatenate([u[:-1], u[1:], jnp.full((u.shape[0] - 1, 1), v)], axis=1)
-    return system.split(both)
+def edge_unknowns(u: Float[Array, "node 3"], v: Float[Array, ""]) -> Float[Array, "edge 7"]:
+    """The unknowns that each edge sees."""
+    return jnp.concatenate([u[:-1], u[1:], jnp.full((u.shape[0] - 1, 1), v)], axis=1)
 
 
-def _over_edges(function, region: Region, kT: Array, *per_edge: Array):  # type: ignore[no-untyped-def]
-    """Apply a function of (bulk, kT, length, x, ...) to all edges of a region."""
-    return jax.vmap(lambda length, *rest: function(region.bulk, kT, length, *rest))(region.lengths, *per_edge)
-
-
-def balance(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: tuple[Light, ...]) -> EdgeBalance:
+def balance(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light) -> EdgeBalance:
     """Balances of all edges."""
-    parts = [
-        _over_edges(edge_balance, region, system.kT, x, lit.host, lit.dots)
-        for region, x, lit in zip(system.regions, _edge_unknowns(system, u, v), light, strict=True)
-    ]
-    return jax.tree.map(lambda *a: jnp.concatenate(a), *parts)
+    return system.join(system.over_edges(edge_balance, edge_unknowns(u, v), light.host, light.dots))
 
 
-def linearise(system: System, u: Array, v: Array, light: tuple[Light, ...]) -> EdgeLinearisation:
+def linearise(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light) -> EdgeLinearisation:
     """Linearisations of all edges, dots kept apart."""
-    parts = [
-        _over_edges(edge_linearisation, region, system.kT, x, lit.dots)
-        for region, x, lit in zip(system.regions, _edge_unknowns(system, u, v), light, strict=True)
-    ]
-    return jax.tree.map(lambda *a: jnp.concatenate(a), *parts)
+    return system.join(system.over_edges(edge_linearisation, edge_unknowns(u, v), light.dots))
 
 
-def populations(system: System, u: Array, v: Array, light: tuple[Light, ...]) -> Float[Array, "edge 2 4"]:
+def populations(system: System, u: Array, v: Array, light: Light) -> Float[Array, "edge 2 4"]:
     """Stationary dot populations at all edge ends."""
-    parts = [
-        _over_edges(edge_populations, region, system.kT, x, lit.dots)
-        for region, x, lit in zip(system.regions, _edge_unknowns(system, u, v), light, strict=True)
-    ]
-    return jnp.concatenate(parts)
+    return system.join(system.over_edges(edge_populations, edge_unknowns(u, v), light.dots))
 
 
-def edge_states(system: System, u: Array, v: Array) -> list[EdgeState]:
-    """Sites and hops of all edges, one entry per region."""
-    return [
-        _over_edges(_edge_state, region, system.kT, x)
-        for region, x in zip(system.regions, _edge_unknowns(system, u, v), strict=True)
-    ]
+def edge_states(system: System, u: Array, v: Array) -> EdgeState:
+    """Sites and hops of all edges."""
+    return system.join(system.over_edges(edge_state, edge_unknowns(u, v)))
 
 
-def _to_nodes(ends: Array) -> Array:
-    """Sum what edges add to their left and right nodes, (edge, 2, ...) -> (node, ...)."""
+def to_nodes(ends: Inexact[Array, "edge 2 *any"]) -> Inexact[Array, "node *any"]:
+    """Sum what edges add to their left and right nodes."""
     zero = jnp.zeros_like(ends[:1, 0])
     return jnp.concatenate([ends[:, 0], zero]) + jnp.concatenate([zero, ends[:, 1]])
+
+
+def without_dots(
+    edges: EdgeLinearisation, store: Inexact[Array, ""] | float
+) -> tuple[Inexact[Array, "edge 2 3 7"], Inexact[Array, "edge 2 3 3"]]:
+    """Eliminate the dots' populations at the rate factor `store` (i omega; 0 for dc).
+
+    Returns the rows by the unknowns alone, and the dots' own matrix (the identity where there are none).
+    """
+    has_dots = edges.dot_storage[:, None, None, None] > 0
+    own = store * edges.dot_storage[:, None, None, None] * jnp.eye(3) - edges.dots_by_dots
+    own = jnp.where(has_dots, own, jnp.eye(3))
+    # leading axes to the back: elimination then works on whole arrays of scalars
+    followed = jnp.moveaxis(
+        eliminate(jnp.moveaxis(own, (0, 1), (2, 3)), jnp.moveaxis(edges.dots.astype(own.dtype), (0, 1), (2, 3))),
+        (2, 3),
+        (0, 1),
+    )
+    return edges.rows - store * edges.storage + edges.rows_by_dots @ followed, own
 
 
 def _metal_densities(system: System, side: int, v: Array) -> tuple[Float[Array, "3"], Float[Array, "2"]]:
     """Boundary values of a contact and the carrier densities (cm^-3) at equilibrium with its metal."""
     metal = system.boundary(side, v)
-    bulk, kT = system.regions[-side].bulk, system.kT
+    bulk, kT = system.contact_bulks[side], system.kT
     log_n = bulk.log_nc + metal[0] + bulk.electron_affinity / kT - metal[1]
     log_p = bulk.log_nv + (v + metal[2]) - metal[0] - (bulk.electron_affinity + bulk.band_gap) / kT
     return metal, jnp.exp(jnp.stack([log_n, log_p]))
@@ -392,9 +412,9 @@ def free_rows(system: System, side: int) -> Float[Array, "3"]:
     return jnp.asarray([0.0, 0.0, 0.0] if system.contacts[side].velocities is None else [0.0, 1.0, 1.0])
 
 
-def residual(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: tuple[Light, ...]) -> Float[Array, "node 3"]:
+def residual(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light) -> Float[Array, "node 3"]:
     """Rows of all nodes; zero at the operating point."""
-    rows = _to_nodes(balance(system, u, v, light).rows)
+    rows = to_nodes(balance(system, u, v, light).rows)
     return rows.at[0].set(boundary_rows(system, 0, u[0], v, rows[0])).at[-1].set(
         boundary_rows(system, 1, u[-1], v, rows[-1])
     )
@@ -409,7 +429,7 @@ def assemble(
     diagonal = jnp.concatenate([left[:, 0], zero]) + jnp.concatenate([zero, right[:, 1]])
     upper = jnp.concatenate([right[:, 0], zero])
     lower = jnp.concatenate([zero, left[:, 1]])
-    columns = _to_nodes(column)
+    columns = to_nodes(column)
     for side, node, inner in ((0, 0, upper), (1, -1, lower)):
         free = free_rows(system, side)
         own, by_v = jax.jacfwd(lambda a, b: boundary_rows(system, side, a, b, jnp.zeros(3)), (0, 1))(u[node], v)  # noqa: B023
@@ -421,16 +441,3 @@ def assemble(
         else:
             lower = lower.at[-1].set(inner_row)
     return BlockTridiagonal(lower, diagonal, upper), columns
-
-
-def jacobian(system: System, u: Array, v: Array, light: tuple[Light, ...]) -> tuple[BlockTridiagonal, Float[Array, "node 3"]]:
-    """Derivative of `residual` by the unknowns and by the junction voltage."""
-
-    def rows(bulk: Bulk, kT: Array, length: Array, x: Array, host: Array, dots: Array) -> Array:
-        return jax.jacfwd(lambda x: edge_balance(bulk, kT, length, x, host, dots).rows)(x)
-
-    parts = [
-        _over_edges(rows, region, system.kT, x, lit.host, lit.dots)
-        for region, x, lit in zip(system.regions, _edge_unknowns(system, u, v), light, strict=True)
-    ]
-    return assemble(system, u, v, jnp.concatenate(parts))

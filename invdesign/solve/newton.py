@@ -9,18 +9,13 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Inexact, Int
 
-from invdesign.results import Status
-from invdesign.solve.assembly import (
-    Light,
-    System,
-    balance,
-    jacobian,
-    residual,
-)
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.solve.tridiagonal import Bordered, solve
+from invdesign.device.device import Ohmic
+from invdesign.results import Status
+from invdesign.solve.assembly import Light, System, assemble, balance, linearise, residual, without_dots
+from invdesign.solve.tridiagonal import BlockTridiagonal, Bordered, solve
 
 
 class Settings(eqx.Module):
@@ -59,10 +54,10 @@ class Target(eqx.Module):
     """Where the device is to be operated: applied voltage (over kT/q) and light."""
 
     voltage: Float[Array, ""]
-    light: tuple[Light, ...]
+    light: Light
 
 
-def current_A(system: System, state: State, light: tuple[Light, ...]) -> Float[Array, ""]:
+def current_A(system: System, state: State, light: Light) -> Float[Array, ""]:
     """Terminal current into the anode (A), shunt included."""
     density = balance(system, state.u, state.v, light).conduction[system.read_edge]
     junction = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2 * density
@@ -81,16 +76,31 @@ def equations(system: System, state: State, target: Target) -> tuple[Float[Array
 
 
 def matrix(system: System, state: State, target: Target) -> Bordered:
-    """Their derivative."""
-    core, column = jacobian(system, state.u, state.v, target.light)
-    by_state = jax.grad(circuit, 1)(system, state, target)
-    return Bordered(core, column[..., None], by_state.u[None], by_state.v[None, None])
+    """Their derivative: the small-signal matrix at zero frequency."""
+    edges = linearise(system, state.u, state.v, target.light)
+    core, column = assemble(system, state.u, state.v, without_dots(edges, 0.0)[0])
+    scale = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2
+    return bordered(system, core, column, scale * edges.conduction[system.read_edge], system.series_resistance_ohm)
 
 
-def newton_update(system: System, state: State, target: Target) -> State:
-    """The Newton step from a state."""
-    u, v = solve(matrix(system, state, target), equations(system, state, target))
-    return State(-u, -v[0])
+def bordered(
+    system: System,
+    core: BlockTridiagonal,
+    column: Inexact[Array, "node 3"],
+    current: Inexact[Array, "7"],
+    impedance_ohm: Float[Array, ""],
+) -> Bordered:
+    """Add the circuit, v + Z I/kT = V/kT, where `current` is the derivative of the current read on the reading edge (A)."""
+    by_node, by_v = terminal(system, current)
+    ratio = impedance_ohm / system.kT
+    return Bordered(core, column[..., None], ratio * by_node[None], (1 + ratio * by_v)[None, None])
+
+
+def terminal(system: System, current: Inexact[Array, "7"]) -> tuple[Inexact[Array, "node 3"], Inexact[Array, ""]]:
+    """Derivative of the terminal current by all unknowns and the junction voltage, shunt included."""
+    read = system.read_edge
+    by_node = jnp.zeros((system.nodes, 3), current.dtype).at[read].set(current[0:3]).at[read + 1].set(current[3:6])
+    return by_node, current[6] + system.shunt_conductance_S * system.kT
 
 
 def damp(update: State) -> State:
@@ -200,13 +210,8 @@ def polish(system: System, outcome: Outcome, target: Target) -> Outcome:
 
 def equilibrium_guess(system: System) -> State:
     """Local charge neutrality inside, the contacts' potentials at the ends."""
-    from invdesign.device.device import Ohmic
-
-    potentials = [
-        jnp.full(region.lengths.shape[0], Ohmic().potential(region.bulk, system.kT)) for region in system.regions
-    ]
-    along = jnp.concatenate(potentials)
-    psi = jnp.concatenate([along[:1], (along[:-1] + along[1:]) / 2, along[-1:]])
-    psi = psi.at[0].set(system.contact_potentials[0]).at[-1].set(system.contact_potentials[1])
+    along = system.join([Ohmic().potential(region.bulk, system.kT) for region in system.regions])
+    left, right = system.contact_potentials
+    psi = jnp.concatenate([left[None], (along[:-1] + along[1:]) / 2, right[None]])
     zero = jnp.zeros_like(psi)
     return State(jnp.stack([psi, zero, zero], axis=1), jnp.zeros(()))
