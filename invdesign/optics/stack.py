@@ -21,6 +21,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
@@ -109,23 +110,23 @@ def solve(
     flux_in, flux_out = [], []
     for i, (f, b) in enumerate(zip(front, back, strict=True)):
         if b is None:
-            waves += [_scaled(w, incident) for w in f.waves]
+            waves.append(_scaled(f.waves, incident))
             flux_in.append(f.entering * incident)
             flux_out.append(f.transmittance * incident)
             continue
         through = f.transmittance * incident / (1 - b.reflectance * echo[i])
         returning = through * echo[i]
-        ahead = [_scaled(w, incident) for w in f.waves]
-        behind = [_mirrored(_scaled(w, returning)) for w in b.waves[::-1]]
-        waves += [Waves(*(x + y for x, y in zip(*both, strict=True))) for both in zip(ahead, behind, strict=True)]
+        from_behind = _mirrored(_scaled(b.waves, returning))
+        waves.append(jax.tree.map(jnp.add, _scaled(f.waves, incident), from_behind))
         flux_in.append(f.entering * incident - b.transmittance * returning)
         flux_out.append(f.transmittance * incident - b.entering * returning)
         incident = through * passed[i]
         # behind the packet: an incoherent layer, with Beer-Lambert's law in both directions
         normal = n[media[i + 1]].real
-        waves.append(Waves(through / normal, incident * seen[i + 1] / normal, jnp.zeros_like(index[0])))
+        beams = Waves(through / normal, incident * seen[i + 1] / normal, jnp.zeros_like(index[0]))
+        waves.append(jax.tree.map(lambda part: part[None], beams))
 
-    whole = Waves(*(jnp.stack(part) for part in zip(*waves, strict=True)))
+    whole = jax.tree.map(lambda *parts: jnp.concatenate(parts), *waves)
     ends = jnp.stack([jnp.zeros_like(thickness_nm), thickness_nm])[..., None]
     absorptance = _absorbed(whole, index, k, thickness_nm[:, None], ends)[0]
     surplus = jnp.zeros_like(absorptance)
@@ -141,28 +142,33 @@ class _Packet(NamedTuple):
     transmittance: Float[Array, " wavelength"]
     entering: Float[Array, " wavelength"]
     """Net flux into it: 1 - R, but for the interference of both waves in an absorbing medium in front."""
-    waves: list[Waves]
+    waves: Waves
 
 
 def _packet(n: Complex[Array, "medium wavelength"], phase: Complex[Array, "medium wavelength"]) -> _Packet:
-    """Solve the packet between the first and the last medium; `phase` is k d of each."""
-    last = n.shape[0] - 1
+    """Solve the packet between the first and the last medium; `phase` is k d of each.
+
+    Interface j lies between media j and j + 1.
+    """
     rho = (n[:-1] - n[1:]) / (n[:-1] + n[1:])
-    once = jnp.exp(1j * phase)
-    r = [jnp.zeros_like(n[0])]  # reflection in front of each interface; nothing comes back from behind the last
-    for j in reversed(range(last)):
-        behind = once[j + 1] ** 2 * r[0]
-        r.insert(0, (rho[j] + behind) / (1 + rho[j] * behind))
-    v = jnp.ones_like(n[0])  # forward wave, at first in front of interface j, then behind it
-    waves = []
-    for j in range(last):
-        v = v * (1 + rho[j]) / (1 + rho[j] * once[j + 1] ** 2 * r[j + 1])
-        if j + 1 < last:
-            u = v * once[j + 1] * r[j + 1]
-            waves.append(_scaled(Waves(_power(v), _power(u), v * u.conj()), 1 / n[0].real))
-            v = v * once[j + 1]
-    entering = (n[0] * (1 + r[0].conj()) * (1 - r[0])).real / n[0].real
-    return _Packet(_power(r[0]), _power(v) * n[-1].real / n[0].real, entering, waves)
+    once = jnp.exp(1j * phase[1:])
+    none = jnp.zeros_like(n[0])  # nothing comes back from behind the last interface
+
+    def in_front(r: Array, interface: tuple[Array, Array]) -> tuple[Array, Array]:
+        rho, once = interface
+        r = (rho + once**2 * r) / (1 + rho * once**2 * r)
+        return r, r
+
+    _, r = jax.lax.scan(in_front, none, (rho, once), reverse=True)  # reflection in front of each interface
+    behind = jnp.concatenate([r[1:], none[None]])
+    passing = (1 + rho) / (1 + rho * once**2 * behind)
+    v = jnp.cumprod(passing * jnp.concatenate([jnp.ones_like(once[:1]), once[:-1]]), axis=0)  # behind each interface
+    u = once * behind * v
+    waves = _scaled(Waves(_power(v), _power(u), v * u.conj()), 1 / n[0].real)
+    waves = jax.tree.map(lambda part: part[:-1], waves)  # of the layers; the last medium has its transmittance
+    r, v = r[0], v[-1]
+    entering = (n[0] * (1 + r.conj()) * (1 - r)).real / n[0].real
+    return _Packet(_power(r), _power(v) * n[-1].real / n[0].real, entering, waves)
 
 
 def _power(amplitude: Complex[Array, "..."]) -> Float[Array, "..."]:
@@ -174,8 +180,8 @@ def _scaled(w: Waves, power: Float[Array, " wavelength"]) -> Waves:
 
 
 def _mirrored(w: Waves) -> Waves:
-    """A layer lit from behind: its forward wave is the stack's backward wave."""
-    return Waves(w.backward, w.forward, w.cross.conj())
+    """Layers lit from behind: their order is reversed, and their forward wave is the stack's backward wave."""
+    return Waves(w.backward[::-1], w.forward[::-1], w.cross[::-1].conj())
 
 
 def _wavenumber(n: Complex[Array, "*layer wavelength"], wavelength: Float[Array, " wavelength"]) -> Array:
