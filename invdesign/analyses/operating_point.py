@@ -8,17 +8,17 @@ from jaxtyping import Array, Bool, Float, Int
 from invdesign.analyses.illumination import steady_light
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Device
-from invdesign.results import Status
 from invdesign.solve.assembly import Light, System, balance, discretise, no_light
 from invdesign.solve.newton import (
     Outcome,
     Settings,
+    Stage,
     State,
     Target,
     current_A,
     equilibrium_guess,
-    walk,
     polish,
+    walk,
 )
 
 
@@ -62,31 +62,13 @@ class OperatingPoint(eqx.Module):
         return -jnp.diff(self.state.u[:, 0]) * self.system.kT / self.system.lengths
 
 
-def equilibrium(system: System, settings: Settings = Settings()) -> Outcome:
-    """The dark device at zero bias, from a guess of local neutrality."""
-    target = Target(jnp.zeros(()), no_light(system))
-    return walk(system, equilibrium_guess(system), target, target, settings)
-
-
 def reach(system: System, target: Target, warm: State | None = None, settings: Settings = Settings()) -> Outcome:
-    """Solve at `target`: from `warm`, a state nearby, if that works, else cold from equilibrium."""
+    """Solve at `target`: from `warm`, a state nearby, if there is one and it works, else cold from equilibrium."""
     dark = Target(jnp.zeros(()), no_light(system))
-    frozen, goal = jax.lax.stop_gradient((system, target))
     if warm is None:
-        tried, failed = None, jnp.asarray(True)
+        outcome = walk(system, equilibrium_guess(system), dark, target, settings, Stage.AT_ORIGIN)
     else:
-        tried = walk(frozen, jax.lax.stop_gradient(warm), goal, goal, settings)
-        failed = ~tried.converged
-    rest = equilibrium_guess(frozen)
-    balanced = walk(frozen, rest, dark, dark, settings, active=failed)
-    cold = walk(frozen, balanced.state, dark, goal, settings, active=failed & balanced.converged)
-    iterations = balanced.iterations + cold.iterations
-    status = jnp.where(balanced.converged, cold.status, balanced.status)
-    if tried is not None:
-        state = jax.tree.map(lambda a, b: jnp.where(failed, a, b), cold.state, tried.state)
-        outcome = Outcome(state, jnp.where(failed, status, tried.status), tried.iterations + iterations)
-    else:
-        outcome = Outcome(cold.state, status, iterations)
+        outcome = walk(system, warm, dark, target, settings, Stage.AT_TARGET)
     return polish(system, outcome, target)
 
 
@@ -143,4 +125,4 @@ def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings 
     return Sweep(voltage_V, current, spread, status, state)
 
 
-__all__ = ["OperatingPoint", "Status", "Sweep", "equilibrium", "operate", "reach", "sweep"]
+__all__ = ["OperatingPoint", "Sweep", "operate", "reach", "sweep"]

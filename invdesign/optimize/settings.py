@@ -57,7 +57,7 @@ class OptimizerSettings:
     """A start has converged if during an outer iteration no variable moved by more than this part of its range and the
     gradient of the augmented Lagrangian ended below it."""
 
-    polish_count: int = 6
+    polish_count: int = 12
     """Number of distinct candidates polished by sequential quadratic programming; 0 for none."""
 
     polish_steps: int = 40

@@ -16,6 +16,9 @@ from invdesign.processes.site import Site
 
 EMPTY, ELECTRON, HOLE, EXCITON = range(4)
 
+Escape = tuple[Float[Array, ""], Float[Array, ""]]
+"""Enhancement of the exchange of electrons and of holes by the field."""
+
 
 class DotRates(NamedTuple):
     """First-order rates of one dot, 1/s."""
@@ -65,16 +68,11 @@ class DotEnsemble(eqx.Module):
     electron_escape: BarrierEscape
     hole_escape: BarrierEscape
 
-    def escape(self, site: Site) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """Enhancement of the exchange of electrons and holes by the field; the same at both ends of an edge."""
-        return (
-            self.electron_escape.enhancement(site.field, site.kT),
-            self.hole_escape.enhancement(site.field, site.kT),
-        )
+    def escape(self, field: Float[Array, ""], kT: Float[Array, ""]) -> Escape:
+        """Enhancement of the exchange of electrons and holes by the field (V/cm); the same at both ends of an edge."""
+        return self.electron_escape.enhancement(field, kT), self.hole_escape.enhancement(field, kT)
 
-    def rates(
-        self, site: Site, escape: tuple[Float[Array, ""], Float[Array, ""]], excitation: Float[Array, ""]
-    ) -> DotRates:
+    def rates(self, site: Site, escape: Escape, excitation: Float[Array, ""]) -> DotRates:
         """Rates at a site; `excitation` is the optical excitation rate of an empty dot, 1/s.
 
         The field's enhancement multiplies capture and emission alike (its local form), which keeps detailed balance.

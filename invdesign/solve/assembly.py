@@ -24,7 +24,7 @@ from invdesign.constants import ELEMENTARY_CHARGE_C, VACUUM_PERMITTIVITY_F_PER_C
 from invdesign.device.device import Contact, Device
 from invdesign.device.mesh import edge_lengths
 from invdesign.materials.semiconductor import Bulk
-from invdesign.processes.dots import ELECTRON, HOLE, JUMPS, DotRates
+from invdesign.processes.dots import ELECTRON, HOLE, JUMPS, DotRates, Escape
 from invdesign.processes.site import Site
 from invdesign.processes.transport import Hop, hop
 from invdesign.solve.tridiagonal import BlockTridiagonal, eliminate
@@ -218,10 +218,16 @@ def edge_state(bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"]) -> Ed
     return EdgeState((left, right), electron, hole, permittivity * field)
 
 
-def dot_rates(bulk: Bulk, state: EdgeState, length: Array, photons: Float[Array, "2"]) -> list[DotRates]:
-    """Rates of one dot at both ends of an edge; `photons` are those absorbed by dots in either half (cm^-2 s^-1)."""
+def dot_rates(
+    bulk: Bulk, state: EdgeState, length: Array, photons: Float[Array, "2"], escape: Escape | None = None
+) -> list[DotRates]:
+    """Rates of one dot at both ends of an edge; `photons` are those absorbed by dots in either half (cm^-2 s^-1).
+
+    `escape` is the enhancement by the field, if it is known already.
+    """
     assert bulk.dots is not None
-    escape = bulk.dots.escape(state.sites[0])
+    if escape is None:
+        escape = bulk.dots.escape(state.sites[0].field, state.sites[0].kT)
     excitation = photons / (length / 2 * bulk.dots.density)
     return [bulk.dots.rates(site, escape, light) for site, light in zip(state.sites, excitation, strict=True)]
 
@@ -276,6 +282,11 @@ def edge_linearisation(
     """Differentiate an edge's one-way jumps at its stationary populations."""
     populations = edge_populations(bulk, kT, length, x, dots)
     half = length / 2
+    if bulk.dots is not None:
+        field = edge_state(bulk, kT, length, x).sites[0].field
+        ensemble = bulk.dots
+        # a first derivative is all that is wanted: the barrier integrals need not be carried along in ten directions
+        escape, slope = jax.jvp(lambda f: ensemble.escape(f, kT), (field,), (jnp.ones_like(field),))
 
     def jumps(x: Array, shift: Array) -> tuple[Array, Array, Array, Array, Array]:
         """Rows, dot balances, storage and fluxes as sums over one-way jumps; only the derivatives are used.
@@ -283,7 +294,11 @@ def edge_linearisation(
         `shift` displaces the populations of (e, h, X) at both ends at the cost of the empty state.
         """
         state = edge_state(bulk, kT, length, x)
-        rates = dot_rates(bulk, state, length, dots) if bulk.dots is not None else [None, None]
+        rates = [None, None]
+        if bulk.dots is not None:
+            moved = state.sites[0].field - field
+            here = jax.tree.map(lambda value, rise: value + rise * moved, escape, slope)
+            rates = dot_rates(bulk, state, length, dots, here)
         filling = populations + jnp.concatenate([-jnp.sum(shift, keepdims=True), shift])
         charge, loss_n, loss_p, dot_rows, storage = [], [], [], [], []
         for end, (site, rate) in enumerate(zip(state.sites, rates, strict=True)):
@@ -307,10 +322,9 @@ def edge_linearisation(
         return rows, jnp.stack(dot_rows), jnp.stack(storage), conduction, state.displacement
 
     # an end sees only its own dots, and the rows are linear in them: one shift for both ends
-    by_state, by_dots = jax.jacfwd(jumps, (0, 1))(x, jnp.zeros(3)), None
-    rows, dot_rows, storage, conduction, displacement = (pair[0] for pair in by_state)
-    rows_by_dots, dots_by_dots = (pair[1] for pair in by_state[:2])
-    del by_dots
+    derivatives = jax.jacfwd(jumps, (0, 1))(x, jnp.zeros(3))
+    rows, dot_rows, storage, conduction, displacement = (by_state for by_state, _ in derivatives)
+    rows_by_dots, dots_by_dots = (by_shift for _, by_shift in derivatives[:2])
     density = jnp.zeros(()) if bulk.dots is None else bulk.dots.density
     return EdgeLinearisation(
         rows, rows_by_dots, dot_rows, dots_by_dots, storage, density * half, conduction, displacement

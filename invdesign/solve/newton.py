@@ -4,6 +4,7 @@ One `while_loop` serves both: an iteration either improves the trial point or, w
 along the tangent; a trial that fails is repeated with half the step. Batches advance independently of each other.
 """
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import equinox as eqx
@@ -27,8 +28,13 @@ class Settings(eqx.Module):
     iterations: int = eqx.field(static=True, default=2000)
     first_step: float = eqx.field(static=True, default=20.0)
     """First continuation step in bias, over kT/q."""
+    growth: float = eqx.field(static=True, default=1.5)
+    """Length of a step over that of the accepted one before it."""
     smallest_step: float = eqx.field(static=True, default=1e-4)
     """Smallest step, as a fraction of the whole way."""
+
+
+UNFINISHED = -1
 
 
 class State(eqx.Module):
@@ -121,7 +127,19 @@ def _between(start: Target, end: Target, fraction: Array) -> Target:
     return jax.tree.map(lambda a, b: a + fraction * (b - a), start, end)
 
 
+class Stage(IntEnum):
+    """What a walk is doing."""
+
+    AT_TARGET = 0
+    """Newton's iteration at the target from a guess; if it fails, the next stage begins."""
+    AT_ORIGIN = 1
+    """Newton's iteration at the origin from a cold guess."""
+    UNDER_WAY = 2
+    """Stepping from the solution at the origin to the target."""
+
+
 class _Loop(NamedTuple):
+    stage: Array
     accepted: State
     trial: State
     reached: Array
@@ -137,60 +155,58 @@ def walk(
     origin: Target,
     target: Target,
     settings: Settings = Settings(),
-    active: Bool[Array, ""] | bool = True,
+    stage: Stage = Stage.UNDER_WAY,
 ) -> Outcome:
-    """Walk from the solution `start` at `origin` to `target`; where not `active`, nothing is done and nothing converges.
-
-    Origin and target may coincide: then `start` is only a guess. Not differentiable: see `polish`.
-    """
+    """Find the solution at `target`, beginning with `stage`. Not differentiable: see `polish`."""
     system, start, origin, target = jax.lax.stop_gradient((system, start, origin, target))
     way = jnp.abs(target.voltage - origin.voltage)
     first = jnp.clip(settings.first_step / jnp.maximum(way, settings.first_step), 1e-3, 1.0)
+    cold = equilibrium_guess(system) if stage != Stage.UNDER_WAY else start
 
     def running(loop: _Loop) -> Array:
-        return (loop.status == -1) & (loop.total < settings.iterations)
+        return (loop.status == UNFINISHED) & (loop.total < settings.iterations)
 
     def body(loop: _Loop) -> _Loop:
         goal = jnp.minimum(loop.reached + loop.step, 1.0)
-        here = _between(origin, target, goal)
-        bordered = matrix(system, loop.trial, here)
-        u, v = solve(bordered, equations(system, loop.trial, here), refinements=0)
+        fraction = jnp.where(loop.stage == Stage.AT_TARGET, 1.0, jnp.where(loop.stage == Stage.AT_ORIGIN, 0.0, goal))
+        here = _between(origin, target, fraction)
+        u, v = solve(matrix(system, loop.trial, here), equations(system, loop.trial, here), refinements=0)
         update = State(-u, -v[0])
         size = _size(update)
         moved = jax.tree.map(jnp.add, loop.trial, damp(update))
-        finite = jnp.isfinite(size)
-        good = finite & (size < settings.tolerance)
-        bad = ~finite | (loop.tries + 1 >= settings.iterations_per_step)
-        arrived = good & (goal >= 1.0)
+        good = size < settings.tolerance
+        bad = ~good & (~jnp.isfinite(size) | (loop.tries + 1 >= settings.iterations_per_step))
+        under_way = loop.stage == Stage.UNDER_WAY
+        at_origin = loop.stage == Stage.AT_ORIGIN
+        arrived = good & ~at_origin & (~under_way | (goal >= 1.0))
 
-        # tangent: extrapolate along the last accepted step
-        ahead = jnp.minimum(1.5 * (goal - loop.reached), 1.0 - goal)
-        slope = ahead / jnp.maximum(goal - loop.reached, 1e-30)
+        # a step that worked is followed by a longer one, from a point extrapolated along it
+        ahead = jnp.minimum(settings.growth * (goal - loop.reached), 1.0 - goal)
+        slope = jnp.where(under_way, ahead / jnp.maximum(goal - loop.reached, 1e-30), 0.0)
         extrapolated = jax.tree.map(lambda new, old: new + slope * (new - old), moved, loop.accepted)
-        half = 0.25 * loop.step
-        retreat = loop.accepted
-        trial = jax.tree.map(
-            lambda go, back, on: jnp.where(good, go, jnp.where(bad, back, on)), extrapolated, retreat, moved
-        )
-        accepted = jax.tree.map(lambda new, old: jnp.where(good, new, old), moved, loop.accepted)
-        step = jnp.where(good, jnp.maximum(ahead, 1e-12), jnp.where(bad, half, loop.step))
-        lost = bad & ~good & (half < settings.smallest_step)
-        status = jnp.where(arrived, Status.CONVERGED, jnp.where(lost, Status.STEP_TOO_SMALL, -1))
+        shorter = 0.25 * loop.step
+        restart = bad & (loop.stage == Stage.AT_TARGET)
+        lost = bad & (at_origin | (under_way & (shorter < settings.smallest_step)))
+
+        def choose(on_good: State, on_bad: State, otherwise: State) -> State:
+            return jax.tree.map(lambda g, b, o: jnp.where(good, g, jnp.where(bad, b, o)), on_good, on_bad, otherwise)
+
+        back = jax.tree.map(lambda c, a: jnp.where(restart, c, a), cold, loop.accepted)
         return _Loop(
-            accepted,
-            trial,
-            jnp.where(good, goal, loop.reached),
-            step,
+            jnp.where(restart, int(Stage.AT_ORIGIN), jnp.where(good & at_origin, int(Stage.UNDER_WAY), loop.stage)),
+            choose(moved, back, loop.accepted),
+            choose(extrapolated, back, moved),
+            jnp.where(good & under_way, goal, loop.reached),
+            jnp.where(good & under_way, jnp.maximum(ahead, 1e-12), jnp.where(bad & under_way, shorter, loop.step)),
             jnp.where(good | bad, 0, loop.tries + 1),
             loop.total + 1,
-            status,
+            jnp.where(arrived, int(Status.CONVERGED), jnp.where(lost, int(Status.STEP_TOO_SMALL), UNFINISHED)),
         )
 
     zero = jnp.zeros((), jnp.int64)
-    idle = jnp.where(jnp.asarray(active), -1, Status.OUT_OF_ITERATIONS)
-    begin = _Loop(start, start, jnp.zeros(()), first, zero, zero, idle)
+    begin = _Loop(zero + int(stage), start, start, jnp.zeros(()), first, zero, zero, zero + UNFINISHED)
     end = jax.lax.while_loop(running, body, begin)
-    status = jnp.where(end.status == -1, Status.OUT_OF_ITERATIONS, end.status)
+    status = jnp.where(end.status == UNFINISHED, int(Status.OUT_OF_ITERATIONS), end.status)
     return Outcome(end.accepted, status, end.total)
 
 
