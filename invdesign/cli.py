@@ -9,6 +9,7 @@ import importlib
 import os
 import re
 import sys
+import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -198,7 +199,8 @@ def _run(job: str, words: list[str], flags: Flags) -> int:
             return 2
 
     try:
-        run_hydra(request, sweep_overrides(folder), task)
+        with tempfile.TemporaryDirectory() as nowhere:  # Hydra notes the sweep in a file, which a dry run must not leave
+            run_hydra(request, sweep_overrides(Path(nowhere) if flags.dry_run else folder), task)
     except JobFailed as failed:
         return failed.code
     except OSError as error:

@@ -159,6 +159,11 @@ def test_quiet_and_dry_run(invdesign, house):
     assert code == 0 and "would look at glass" in out and not (house / "other").exists()
 
 
+def test_a_dry_run_of_several_writes_nothing(invdesign, house):
+    code, out, _ = invdesign("simulate", "-m", "--dry-run", "device=film,slab")
+    assert code == 0 and "gold" in out and "glass" in out and not list(house.iterdir())
+
+
 def test_an_interrupted_run_is_resumed_in_its_folder(invdesign, runs):
     code, out, err = invdesign("optimize", "outcome=interrupt", "device.thickness_nm=41")
     assert code == 130 and "Traceback" not in err
