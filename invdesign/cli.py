@@ -199,7 +199,7 @@ def _run(job: str, words: list[str], flags: Flags) -> int:
             return 2
 
     try:
-        with tempfile.TemporaryDirectory() as nowhere:  # Hydra notes the sweep in a file, which a dry run must not leave
+        with tempfile.TemporaryDirectory() as nowhere:  # Hydra notes the sweep in a file; a dry run leaves none
             run_hydra(request, sweep_overrides(Path(nowhere) if flags.dry_run else folder), task)
     except JobFailed as failed:
         return failed.code
