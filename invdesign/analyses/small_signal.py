@@ -6,11 +6,9 @@ carries the terminal current back to every row, and from it follow admittance (a
 source) and noise (every jump as source).
 """
 
-import dataclasses
-
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Int
 
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.solve.assembly import EdgeLinearisation, Light, System, assemble, free_rows, linearise, without_dots
@@ -32,6 +30,8 @@ class Transfer(eqx.Module):
     """Per ampere across the junction."""
     direct: Float[Array, ""]
     """Per particle current density (cm^-2 s^-1) along +x on the edge where the current is read."""
+    read_edge: Int[Array, ""]
+    """That edge."""
 
 
 class SmallSignal(eqx.Module):
@@ -43,7 +43,10 @@ class SmallSignal(eqx.Module):
     edges: EdgeLinearisation
 
     def transfer(
-        self, frequency_Hz: Float[Array, ""], load_ohm: Float[Array, ""] | float = 0.0, read_edge: int | None = None
+        self,
+        frequency_Hz: Float[Array, ""] | float,
+        load_ohm: Float[Array, ""] | float = 0.0,
+        read_edge: Int[Array, ""] | int | None = None,
     ) -> Transfer:
         """All transfers to the terminal current at one frequency.
 
@@ -51,18 +54,16 @@ class SmallSignal(eqx.Module):
         changes nothing but round-off.
         """
         system, edges = self.system, self.edges
-        if read_edge is not None:
-            system = dataclasses.replace(system, read_edge=read_edge)
         omega = 2 * jnp.pi * jnp.asarray(frequency_Hz, jnp.float64)
         store = 1j * omega
         by_unknowns, own = without_dots(edges, store)
         core, column = assemble(system, self.state.u, self.state.v, by_unknowns)
         scale = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2
-        read = system.read_edge
+        read = jnp.asarray(system.read_edge if read_edge is None else read_edge)
         current = scale * (edges.conduction[read] + store * edges.displacement[read])
         impedance = system.series_resistance_ohm + load_ohm
-        by_node, by_v = terminal(system, current)
-        node, circuit = solve(bordered(system, core, column, current, impedance).T, (by_node, by_v[None]))
+        by_node, by_v = terminal(system, current, read)
+        node, circuit = solve(bordered(system, core, column, current, impedance, read).T, (by_node, by_v[None]))
         # a source in a pinned row goes to the contact and not into the device
         node = node.at[0].multiply(free_rows(system, 0)).at[-1].multiply(free_rows(system, 1))
         at_ends = -jnp.stack([node[:-1], node[1:]], axis=1)
@@ -76,6 +77,7 @@ class SmallSignal(eqx.Module):
             circuit[0] / system.kT,
             1 - impedance / system.kT * circuit[0],
             jnp.asarray(scale),
+            read,
         )
 
 

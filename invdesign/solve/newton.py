@@ -86,7 +86,8 @@ def matrix(system: System, state: State, target: Target) -> Bordered:
     edges = linearise(system, state.u, state.v, target.light)
     core, column = assemble(system, state.u, state.v, without_dots(edges, 0.0)[0])
     scale = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2
-    return bordered(system, core, column, scale * edges.conduction[system.read_edge], system.series_resistance_ohm)
+    read = system.read_edge
+    return bordered(system, core, column, scale * edges.conduction[read], system.series_resistance_ohm, read)
 
 
 def bordered(
@@ -95,17 +96,20 @@ def bordered(
     column: Inexact[Array, "node 3"],
     current: Inexact[Array, "7"],
     impedance_ohm: Float[Array, ""],
+    read_edge: Int[Array, ""] | int,
 ) -> Bordered:
-    """Add the circuit, v + Z I/kT = V/kT, where `current` is the derivative of the current read on the reading edge (A)."""
-    by_node, by_v = terminal(system, current)
+    """Add the circuit, v + Z I/kT = V/kT, where `current` is the derivative of the current read on `read_edge` (A)."""
+    by_node, by_v = terminal(system, current, read_edge)
     ratio = impedance_ohm / system.kT
     return Bordered(core, column[..., None], ratio * by_node[None], (1 + ratio * by_v)[None, None])
 
 
-def terminal(system: System, current: Inexact[Array, "7"]) -> tuple[Inexact[Array, "node 3"], Inexact[Array, ""]]:
+def terminal(
+    system: System, current: Inexact[Array, "7"], read_edge: Int[Array, ""] | int
+) -> tuple[Inexact[Array, "node 3"], Inexact[Array, ""]]:
     """Derivative of the terminal current by all unknowns and the junction voltage, shunt included."""
-    read = system.read_edge
-    by_node = jnp.zeros((system.nodes, 3), current.dtype).at[read].set(current[0:3]).at[read + 1].set(current[3:6])
+    by_node = jnp.zeros((system.nodes, 3), current.dtype)
+    by_node = by_node.at[read_edge].set(current[0:3]).at[read_edge + 1].set(current[3:6])
     return by_node, current[6] + system.shunt_conductance_S * system.kT
 
 
