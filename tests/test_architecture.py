@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "invdesign"
 # Each room may import from itself and from the rooms before it.
 ORDER = [
     *("constants", "units", "results", "schema", "processes", "materials", "device", "optics", "solve", "analyses"),
-    *("figures", "design", "fit", "sensitivity", "optimize"),
+    *("figures", "optimize", "design", "fit", "sensitivity"),
     *("run", "report", "jobs", "config", "listing", "cli", "__main__"),
 ]
 PHYSICS = ORDER[: ORDER.index("run")]

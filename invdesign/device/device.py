@@ -193,12 +193,11 @@ class Device(eqx.Module):
         return tuple(name for name in self.order if isinstance(self.layers[name].material, Electrical))
 
     @property
-    def active(self) -> str:
-        """The layer whose absorptance defines gain: the first one with dots, else the thickest mesh."""
-        from invdesign.materials.quantum_dots import DotsInHost
-
-        dotted = [name for name in self.electrical if isinstance(self.layers[name].material, DotsInHost)]
-        return dotted[0] if dotted else max(self.electrical, key=lambda name: self.layers[name].edges)
+    def active(self) -> tuple[str, ...]:
+        """The layers whose absorptance defines gain: those with dots, else all that carry current."""
+        bulks = {name: self.layers[name].material.bulk(self.kT) for name in self.electrical}  # type: ignore[attr-defined]
+        dotted = tuple(name for name, bulk in bulks.items() if bulk.dots is not None)
+        return dotted or self.electrical
 
     @property
     def shunt_conductance_S_per_cm2(self) -> Float[Array, ""]:

@@ -68,8 +68,8 @@ class Characterisation(eqx.Module):
 
     @property
     def absorptance(self) -> Float[Array, " wavelength"]:
-        """Absorptance of the active layer."""
-        return self.absorption.layers[self.device.active]
+        """Absorptance of the active layers."""
+        return sum((self.absorption.layers[name] for name in self.device.active), jnp.zeros(()))
 
     @property
     def peak_field_V_per_cm(self) -> dict[str, Float[Array, ""]]:
@@ -159,9 +159,9 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure("eqe", "EQE", "1", "|dI/q| / photons incident", "definition", lambda c: _first(c.eqe)),
     Figure(
-        "absorptance", "A", "1", "photons absorbed in the active layer / incident", "definition", lambda c: _first(c.absorptance)
+        "absorptance", "A", "1", "photons absorbed in the active layers / incident", "definition", lambda c: _first(c.absorptance)
     ),
-    Figure("gain", "G", "1", "EQE / absorptance of the active layer", "definition", lambda c: _first(c.eqe / c.absorptance)),
+    Figure("gain", "G", "1", "EQE / absorptance of the active layers", "definition", lambda c: _first(c.eqe / c.absorptance)),
     Figure(
         "noise_A_per_rtHz",
         "i_n",
@@ -223,9 +223,9 @@ FIGURES: tuple[Figure, ...] = (
         "peak_field_V_per_cm",
         "F_peak",
         "V/cm",
-        "smoothed largest |F| in the active layer (mean field)",
+        "smoothed largest |F| in the active layers (mean field)",
         "definition",
-        lambda c: c.peak_field_V_per_cm[c.device.active],
+        lambda c: jnp.max(jnp.stack([c.peak_field_V_per_cm[name] for name in c.device.active])),
     ),
 )
 

@@ -137,7 +137,8 @@ def discretise(device: Device) -> System:
         regions.append(Region(jax.tree.map(spread, *(bulks[i] for i in members)), region_lengths, where))
     contacts = (device.contacts.left, device.contacts.right)
     ends = (bulks[0], bulks[-1])
-    widest = device.electrical.index(device.active)
+    finest = max(device.active, key=lambda name: device.layers[name].edges)
+    read = device.electrical.index(finest)
     return System(
         tuple(regions),
         jnp.concatenate(lengths),
@@ -150,7 +151,7 @@ def discretise(device: Device) -> System:
         device.shunt_conductance_S_per_cm2 * device.area_cm2,
         tuple(counts),
         0 if device.anode == "left" else 1,
-        int(starts[widest]) + counts[widest] // 2,
+        int(starts[read]) + counts[read] // 2,
     )
 
 

@@ -1,0 +1,84 @@
+"""What is maximised, and where the figures of merit are read."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from equinox import AbstractClassVar
+from jaxtyping import Array, Float
+
+from invdesign.design.grids import WavelengthGrid
+from invdesign.figures.registry import Characterisation
+from invdesign.schema import quantity
+
+
+class Objective(eqx.Module):
+    """A figure of merit to be maximised, as its decadic logarithm."""
+
+    kind: AbstractClassVar[str]
+    figure: AbstractClassVar[str]
+    """The name of the figure it is the logarithm of."""
+
+    @property
+    @abstractmethod
+    def wavelengths_nm(self) -> Float[Array, " wavelength"]:
+        """Wavelengths it is computed at; single figures of merit are reported at the first."""
+
+    @abstractmethod
+    def value(self, c: Characterisation) -> Float[Array, ""]:
+        """The objective of a characterised device."""
+
+
+class Detectivity(Objective):
+    """log10 of the specific detectivity at one wavelength."""
+
+    kind: ClassVar[str] = "detectivity"
+    figure: ClassVar[str] = "detectivity_Jones"
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
+    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3)
+
+    @property
+    def wavelengths_nm(self) -> Float[Array, " wavelength"]:
+        return self.wavelength_nm[None]
+
+    def value(self, c: Characterisation) -> Float[Array, ""]:
+        return jnp.log10(c.detectivity_Jones[0])
+
+
+class BandDetectivity(Objective):
+    """log10 of the specific detectivity, averaged over a band of wavelengths."""
+
+    kind: ClassVar[str] = "band_detectivity"
+    figure: ClassVar[str] = "detectivity_Jones"
+    band: WavelengthGrid
+    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3)
+
+    @property
+    def wavelength_nm(self) -> Float[Array, ""]:
+        """The middle of the band, where the single figures of merit are reported."""
+        return (self.band.start_nm + self.band.stop_nm) / 2
+
+    @property
+    def wavelengths_nm(self) -> Float[Array, " wavelength"]:
+        return jnp.concatenate([self.wavelength_nm[None], jnp.asarray(np.asarray(self.band.values), jnp.float64)])
+
+    def value(self, c: Characterisation) -> Float[Array, ""]:
+        return jnp.mean(jnp.log10(c.detectivity_Jones[1:]))
+
+
+class Responsivity(Objective):
+    """log10 of the responsivity at one wavelength."""
+
+    kind: ClassVar[str] = "responsivity"
+    figure: ClassVar[str] = "responsivity_A_per_W"
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
+    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3)
+
+    @property
+    def wavelengths_nm(self) -> Float[Array, " wavelength"]:
+        return self.wavelength_nm[None]
+
+    def value(self, c: Characterisation) -> Float[Array, ""]:
+        return jnp.log10(c.responsivity_A_per_W[0])

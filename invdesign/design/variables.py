@@ -1,0 +1,59 @@
+"""Design variables: named, bounded, free, frozen or tied numbers of a configuration."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+from invdesign.design.grids import ascending
+from invdesign.schema import InputError, quantity, setting
+
+
+_UNIT = r"(nm|um2|cm|cm2|cm3|cm6|A|V|Vs|eV|W|K|s|Hz|ohm)"
+_SUFFIX = re.compile(rf"(_{_UNIT}|_ohm_cm2)(_per_{_UNIT})?$")
+
+
+class Variable(eqx.Module):
+    """A design variable: one number of the configuration, free inside its bounds, frozen, or tied to another variable.
+
+    In YAML the bounds carry the unit at the end of the path: `lower_nm` for a `thickness_nm`, `lower` for a fraction.
+    """
+
+    path: str = setting(doc="the number it stands for, e.g. device.layers.QDiP.thickness_nm")
+    lower: Float[Array, ""] = quantity("1")
+    upper: Float[Array, ""] = quantity("1")
+    frozen: bool = setting(default=False, doc="keep it at its baseline value")
+    tied_to: str | None = setting(default=None, doc="name of the variable whose change it follows in proportion")
+
+    @classmethod
+    def translate(cls, mapping: Mapping[str, Any]) -> dict[str, Any]:
+        suffix = _unit_suffix(mapping.get("path"))
+        names = {"lower" + suffix: "lower", "upper" + suffix: "upper"}
+        wrong = [key for key in mapping if key.startswith(("lower", "upper")) and key not in names]
+        if wrong:
+            raise InputError(f"{wrong[0]} is not a known key; the bounds are {' and '.join(names)}")
+        missing = [key for key in names if key not in mapping]
+        if missing and "path" in mapping:
+            raise InputError(f"{missing[0]} is missing: it must be a finite number")
+        return {names.get(key, key): value for key, value in mapping.items()}
+
+    def spell(self, mapping: dict[str, Any]) -> dict[str, Any]:
+        suffix = _unit_suffix(self.path)
+        return {key + suffix if key in ("lower", "upper") else key: value for key, value in mapping.items()}
+
+    def __check_init__(self) -> None:
+        suffix = _unit_suffix(self.path)
+        ascending("lower" + suffix, self.lower, "upper" + suffix, self.upper)
+
+    @property
+    def unit_suffix(self) -> str:
+        """`_nm`, `_V`, or nothing for a pure number."""
+        return _unit_suffix(self.path)
+
+
+def _unit_suffix(path: Any) -> str:
+    """The unit at the end of a key, with its underscore: `_nm` of `thickness_nm`; none for `volume_fraction`."""
+    found = _SUFFIX.search(str(path).rpartition(".")[2])
+    return found[0] if found else ""

@@ -1,0 +1,449 @@
+"""invdesign optimize: the design with the best figure of merit inside its bounds and constraints, with its reasons."""
+
+import dataclasses
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from rich.console import Console
+
+from invdesign.design.problem import Configuration, DesignProblem
+from invdesign.figures.registry import FIGURES, Characterisation, evaluate_figures
+from invdesign.jobs.settings import OptimizeSettings
+from invdesign.optimize.along import Along, best_along
+from invdesign.optimize.batches import compile_for
+from invdesign.optimize.maximise import maximise
+from invdesign.optimize.polish import BOUND_TOLERANCE, Optimum
+from invdesign.optimize.result import Progress, Result
+from invdesign.report.html import write as write_report
+from invdesign.results import Status
+from invdesign.run.folder import RunFolder
+from invdesign.run.progress import Reporter, duration
+from invdesign.schema import InputError, write
+
+SCHEMA = "invdesign/result/1"
+STATE = "search.npz"
+LIMIT_STEP = 0.1
+"""Shadow prices are given for a limit that is larger by this part."""
+SLICE_POINTS = 15
+FIGURE_STEP = 1e-4
+"""Step of the central differences that split a gradient into its contributions, as part of a variable's range."""
+
+
+def run(settings: OptimizeSettings, folder: RunFolder | None, console: Console) -> int:
+    """Optimise, verify and report. `folder` is None for a dry run. Returns 0 if the optimum is feasible and verified, else 1."""
+    begun = time.monotonic()
+    configuration = Configuration(settings.device, settings.reverse_bias_V)
+    problem = DesignProblem(
+        configuration, settings.objective, settings.constraints, settings.design, settings.load_ohm
+    )
+    console.print(f"compiling and simulating the baseline, {settings.device.name}")
+    simulate = Simulation(problem)
+    baseline = simulate(configuration)
+    if not baseline.converged:
+        raise InputError(f"device={settings.device.name}: the baseline cannot be simulated: {baseline.status.message}")
+    problem = dataclasses.replace(problem, warm=baseline.state)
+    _print_baseline(problem, baseline, console)
+    if folder is None:
+        one = _seconds_per_evaluation(simulate, configuration)
+        search = settings.optimizer
+        total = one * search.starts * search.steps * 2 + one * search.polish_count * search.polish_steps
+        console.print(f"estimated time: {duration(60 + total / 2)}, compilation included; nothing was written")
+        return 0
+
+    start = problem.point({name: problem.value(name) for name in problem.names})
+    with Reporter(console, "optimise", 100) as reporter:
+        result = maximise(
+            problem,
+            start,
+            settings.optimizer,
+            state_path=folder.path / STATE,
+            resume=folder.resumed and (folder.path / STATE).exists(),
+            identity={"config": write(settings)},
+            on_progress=lambda progress: _show(progress, reporter, settings),
+        )
+    if result.best is None:
+        folder.write_json("result.json", {"schema": SCHEMA, "job": "optimize", "status": result.status.value, "message": result.message})
+        console.print(result.message)
+        return 1
+    console.print("verifying on a mesh twice as fine and gathering the reasons")
+    report = _report(problem, result, simulate, baseline, settings, folder, time.monotonic() - begun)
+    folder.write_json("result.json", report)
+    folder.update_manifest(sources=_sources(settings))
+    write_report(folder)
+    _print_optimum(report, console)
+    return 0 if report["status"] == "feasible" and report["verification"]["passed"] else 1
+
+
+# --- one configuration -------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """Everything that is reported about one configuration."""
+
+    objective: float
+    figures: dict[str, float]
+    noise: dict[str, float]
+    limits: dict[str, dict[str, Any]]
+    status: Status
+    state: Any
+
+    @property
+    def converged(self) -> bool:
+        return self.status == Status.CONVERGED
+
+    @property
+    def violations(self) -> dict[str, float]:
+        """Slacks of the limits that are not kept."""
+        return {name: limit["slack"] for name, limit in self.limits.items() if not limit["satisfied"]}
+
+
+class Simulation:
+    """Configurations of one problem, simulated cold by one compiled function."""
+
+    def __init__(self, problem: DesignProblem) -> None:
+        self.problem = problem
+        self.labels: dict[str, tuple[str, bool]] = {}
+
+        def numbers(problem: DesignProblem, configuration: Configuration) -> tuple:
+            def characterised(scale: Array) -> tuple[Array, tuple]:
+                limits = problem.limits(c, scale)
+                self.labels.update({limit.name: (limit.unit, limit.upper) for limit in limits})
+                slacks = jnp.stack([limit.slack for limit in limits]) if limits else jnp.zeros(0)
+                return slacks, {limit.name: (limit.limit, limit.value) for limit in limits}
+
+            c: Characterisation = problem.characterise(configuration)
+            slacks, by_scale, terms = jax.jvp(characterised, (jnp.ones(()),), (jnp.ones(()),), has_aux=True)
+            return (
+                problem.objective.value(c),
+                evaluate_figures(c),
+                c.noise.by_process,
+                (slacks, by_scale, terms),
+                c.point.status,
+                c.point.state,
+            )
+
+        self._compiled, _ = compile_for(problem, numbers, problem.baseline)
+
+    def __call__(self, configuration: Configuration) -> Numbers:
+        objective, figures, noise, (slacks, by_scale, terms), status, state = self._compiled(configuration)
+        limits = {}
+        for index, (name, (unit, upper)) in enumerate(self.labels.items()):
+            limit, value = terms[name]
+            limits[name] = {
+                "value": float(figures["bandwidth_Hz"] if value is None else value),
+                "limit": float(limit),
+                "unit": unit,
+                "kind": "upper" if upper else "lower",
+                "satisfied": bool(slacks[index] >= -1e-4),
+                "slack": float(slacks[index]),
+                "slack_by_scale": float(by_scale[index]),
+            }
+        return Numbers(
+            float(objective),
+            {name: float(value) for name, value in figures.items()},
+            {name: float(value) for name, value in noise.items()},
+            limits,
+            Status(int(status)),
+            state,
+        )
+
+
+def _seconds_per_evaluation(simulate: Simulation, configuration: Configuration) -> float:
+    begun = time.monotonic()
+    simulate(configuration)
+    return time.monotonic() - begun
+
+
+# --- the report --------------------------------------------------------------------------------------------------
+
+
+def _report(
+    problem: DesignProblem,
+    result: Result,
+    simulate: Simulation,
+    baseline: Numbers,
+    settings: OptimizeSettings,
+    folder: RunFolder,
+    wall_s: float,
+) -> dict[str, Any]:
+    best = result.best
+    assert best is not None
+    chosen = problem.configuration(problem.values(jnp.asarray(best.z)))
+    optimum = simulate(chosen)
+    verification = _verify(problem, chosen, optimum)
+    alone = _bias_only(problem, simulate)
+    folder.write_table("slices", _slices(problem, simulate, best))
+    folder.write_table("starts", result.starts_table())
+    device = write(chosen.device)
+    folder.write_yaml("optimum.yaml", device)
+    convergence = {
+        "starts": len(result.starts.status),
+        "failed_starts": sum(status == "failed" for status in result.starts.status),
+        "feasible": int(np.sum(result.starts.feasible)),
+        "evaluations": result.evaluations,
+        "kkt_residual": best.multipliers.residual,
+        "wall_s": wall_s,
+        "compile_s": result.compile_s,
+    }
+    units = {figure.name: figure.unit for figure in FIGURES}
+    return {
+        "schema": SCHEMA,
+        "job": "optimize",
+        "device": settings.device.name,
+        "status": result.status.value,
+        "message": result.message,
+        "objective": {
+            "name": settings.objective.kind,
+            "figure": settings.objective.figure,
+            "wavelength_nm": float(settings.objective.wavelengths_nm[0]),
+            "frequency_Hz": float(settings.objective.frequency_Hz),  # type: ignore[attr-defined]
+            "log10_baseline": baseline.objective,
+            "log10_optimum": optimum.objective,
+        },
+        "design": _design(problem, best),
+        "reverse_bias_V": float(chosen.reverse_bias_V),
+        "figures": {
+            name: {"unit": units[name], "baseline": baseline.figures[name], "optimum": value}
+            for name, value in optimum.figures.items()
+        },
+        "constraints": _constraints(problem, best, optimum),
+        "baseline_violations": baseline.violations,
+        "bias_only": alone,
+        "gradient": _gradient(problem, best),
+        "contributions": _contributions(problem, simulate, best),
+        "local_optima": [_local(problem, one) for one in result.optima],
+        "convergence": convergence,
+        "verification": verification,
+        "warnings": [] if verification["passed"] else [verification["message"]],
+        "tables": {"slices": "slices.csv", "starts": "starts.csv"},
+    }
+
+
+def _unit(problem: DesignProblem, name: str) -> str:
+    return problem.variables[name].unit_suffix.lstrip("_") or "1"
+
+
+def _design(problem: DesignProblem, best: Optimum) -> dict[str, Any]:
+    values = problem.values(jnp.asarray(best.z))
+    table = {}
+    for name, variable in problem.variables.items():
+        at_bound = None
+        if name in problem.names:
+            z = best.z[problem.names.index(name)]
+            at_bound = "lower" if z <= BOUND_TOLERANCE else "upper" if z >= 1 - BOUND_TOLERANCE else None
+        table[name] = {
+            "unit": _unit(problem, name),
+            "path": variable.path,
+            "baseline": float(problem.value(name)),
+            "optimum": float(values[name]),
+            "lower": float(variable.lower),
+            "upper": float(variable.upper),
+            "at_bound": at_bound,
+            "status": "tied" if variable.tied_to else "frozen" if variable.frozen else "free",
+        }
+        if name in problem.names:
+            index = problem.names.index(name)
+            table[name]["multiplier_lower"] = float(best.multipliers.lower[index])
+            table[name]["multiplier_upper"] = float(best.multipliers.upper[index])
+    return table
+
+
+def _constraints(problem: DesignProblem, best: Optimum, optimum: Numbers) -> dict[str, Any]:
+    """Constraints at the optimum; the shadow price is the change of log10 of the figure for a limit 10 % larger."""
+    table = {}
+    for name, multiplier in zip(problem.constraint_names, best.multipliers.constraints, strict=True):
+        limit = dict(optimum.limits[name])
+        gain = float(multiplier) * limit.pop("slack_by_scale") * LIMIT_STEP
+        table[name] = limit | {
+            "active": bool(multiplier > 1e-6),
+            "multiplier": float(multiplier),
+            "shadow_price": gain,
+            "shadow_price_percent": 100 * (10**gain - 1),
+            "shadow_price_unit": "change of log10(figure) if the limit is 10 % larger",
+        }
+    return table
+
+
+def _gradient(problem: DesignProblem, best: Optimum) -> dict[str, Any]:
+    """d(objective)/d(variable) at the optimum: per unit, and per range of the box."""
+    table = {}
+    for index, name in enumerate(problem.names):
+        span = float(problem.variables[name].upper - problem.variables[name].lower)
+        held = {
+            constraint: float(m * row[index])
+            for constraint, m, row in zip(
+                problem.constraint_names, best.multipliers.constraints, best.jacobian, strict=True
+            )
+            if abs(m * row[index]) > 1e-9
+        }
+        table[name] = {
+            "unit": f"1/{_unit(problem, name)}",
+            "per_unit": float(best.gradient[index]) / span,
+            "per_range": float(best.gradient[index]),
+            "held_by_constraints": held,
+            "held_by_bound": float(best.multipliers.lower[index] - best.multipliers.upper[index]),
+        }
+    return table
+
+
+def _contributions(problem: DesignProblem, simulate: Simulation, best: Optimum) -> dict[str, dict[str, float]]:
+    """What pushes each variable up and down: derivatives of log10 of the figure's factors, per range of the box.
+
+    log10 D* = log10 absorptance + log10 yield - log10 i_n + const, and d log10 i_n is a sum over the noise processes. By central
+    differences; their sum is the gradient.
+    """
+    noise_matters = problem.objective.figure == "detectivity_Jones"
+    table = {}
+    for index, name in enumerate(problem.names):
+        low, high = best.z.copy(), best.z.copy()
+        low[index], high[index] = max(0.0, low[index] - FIGURE_STEP), min(1.0, high[index] + FIGURE_STEP)
+        before, after = (simulate(problem.configuration(problem.values(jnp.asarray(z)))) for z in (low, high))
+        step = high[index] - low[index]
+        absorbed = [np.log10(one.figures["absorptance"]) for one in (before, after)]
+        gain = [np.log10(one.figures["gain"]) for one in (before, after)]
+        parts = {"absorptance": (absorbed[1] - absorbed[0]) / step, "yield": (gain[1] - gain[0]) / step}
+        if noise_matters:
+            total = (sum(before.noise.values()) + sum(after.noise.values())) / 2
+            for process in before.noise:
+                change = (after.noise[process] - before.noise[process]) / total
+                if abs(change / step) > 1e-6:
+                    parts[f"noise: {process}"] = -0.5 * change / step / np.log(10)
+        table[name] = {part: float(value) for part, value in parts.items()}
+    return table
+
+
+def _verify(problem: DesignProblem, chosen: Configuration, optimum: Numbers) -> dict[str, Any]:
+    """Simulate the winner cold on a mesh with twice the edges."""
+    device = chosen.device
+    layers = {name: dataclasses.replace(layer, edges=2 * layer.edges) for name, layer in device.layers.items()}
+    fine = dataclasses.replace(chosen, device=dataclasses.replace(device, layers=layers))
+    refined = Simulation(dataclasses.replace(problem, baseline=fine, warm=None))(fine)
+    names = ("detectivity_Jones", "responsivity_A_per_W", "noise_A_per_rtHz", "bandwidth_Hz", "peak_field_V_per_cm")
+    difference = {name: abs(refined.figures[name] / optimum.figures[name] - 1) for name in names}
+    worst = max(difference, key=lambda name: difference[name] if np.isfinite(difference[name]) else np.inf)
+    passed = refined.converged and bool(difference[worst] <= 0.01)
+    message = f"largest change on a mesh twice as fine: {100 * difference[worst]:.2g} % in {worst}"
+    return {
+        "passed": passed,
+        "message": message if refined.converged else f"the finer mesh: {refined.status.message}",
+        "figures": {name: refined.figures[name] for name in names},
+        "relative_difference": difference,
+        "tolerance": 0.01,
+    }
+
+
+class _OneByOne:
+    """Designs evaluated one after the other by a compiled simulation, in the form `best_along` wants."""
+
+    def __init__(self, problem: DesignProblem, simulate: Simulation) -> None:
+        self.problem, self.simulate, self.evaluations = problem, simulate, 0
+
+    def __call__(self, points: Float[np.ndarray, "point variable"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self.evaluations += len(points)
+        all_numbers = [self.simulate(self.problem.configuration(self.problem.values(jnp.asarray(z)))) for z in points]
+        slacks = [[limit["slack"] for limit in numbers.limits.values()] for numbers in all_numbers]
+        return (
+            np.array([numbers.objective for numbers in all_numbers]),
+            np.array(slacks).reshape(len(points), -1),
+            np.array([numbers.converged for numbers in all_numbers]),
+        )
+
+
+def _bias_only(problem: DesignProblem, simulate: Simulation) -> dict[str, Any] | None:
+    """The best feasible design that differs from the baseline in its bias alone; None if there is none."""
+    name = next((n for n in problem.names if problem.variables[n].path == "reverse_bias_V"), None)
+    if name is None:
+        return None
+    baseline = {n: problem.value(n) for n in problem.names}
+    evaluator: Any = _OneByOne(problem, simulate)
+    found: Along | None = best_along(problem, problem.point(baseline), name, points=32, refinements=2, evaluator=evaluator)
+    if found is None:
+        return None
+    values = problem.values(jnp.asarray(found.z))
+    numbers = simulate(problem.configuration(values))
+    return {
+        "reverse_bias_V": float(values[name]),
+        "log10_figure": found.objective,
+        "figures": numbers.figures,
+    }
+
+
+def _slices(problem: DesignProblem, simulate: Simulation, best: Optimum) -> dict[str, list[Any]]:
+    """The objective along every free variable through the optimum."""
+    table: dict[str, list[Any]] = {"variable": [], "unit": [], "value": [], "log10_figure": [], "worst_slack": [], "feasible": []}
+    for index, name in enumerate(problem.names):
+        for part in np.unique(np.append(np.linspace(0, 1, SLICE_POINTS), best.z[index])):
+            z = best.z.copy()
+            z[index] = part
+            values = problem.values(jnp.asarray(z))
+            numbers = simulate(problem.configuration(values))
+            slack = min((limit["slack"] for limit in numbers.limits.values()), default=np.inf)
+            row = (name, _unit(problem, name), float(values[name]), numbers.objective if numbers.converged else np.nan, slack)
+            for key, cell in zip(table, (*row, not numbers.violations), strict=True):
+                table[key].append(cell)
+    return table
+
+
+def _local(problem: DesignProblem, one: Optimum) -> dict[str, Any]:
+    values = problem.values(jnp.asarray(one.z))
+    return {
+        "log10_figure": one.objective,
+        "starts": one.starts,
+        "polished": one.polished,
+        "design": {name: float(value) for name, value in values.items()},
+    }
+
+
+def _sources(settings: OptimizeSettings) -> list[str]:
+    """Sources of the material data in use."""
+    materials = [settings.device.layers[name].material for name in settings.device.order]
+    texts = [getattr(material, "source", "") for material in materials]
+    texts += [model.source for material in materials for model in material.optical_models]
+    return sorted({text for text in texts if text})
+
+
+# --- what the terminal shows -------------------------------------------------------------------------------------
+
+
+def _show(progress: Progress, reporter: Reporter, settings: OptimizeSettings) -> None:
+    best = "none yet" if progress.best_objective is None else f"{10**progress.best_objective:.3g}"
+    worst = "" if progress.worst_constraint is None else f"{progress.worst_constraint} {progress.worst_value:+.2g}"
+    reporter.update(
+        round(100 * progress.fraction, 1),
+        stage=progress.stage,
+        alive=f"{progress.alive} of {progress.starts}",
+        feasible=str(progress.feasible),
+        best=f"{settings.objective.figure} {best}",
+        tightest=worst,
+    )
+
+
+def _print_baseline(problem: DesignProblem, baseline: Numbers, console: Console) -> None:
+    console.print(f"baseline: {problem.objective.figure} = {baseline.figures[problem.objective.figure]:.3g}")
+    for name, limit in baseline.limits.items():
+        if not limit["satisfied"]:
+            sense = "above" if limit["kind"] == "upper" else "below"
+            console.print(f"  the baseline violates {name}: {limit['value']:.3g} {limit['unit']} is {sense} {limit['limit']:.3g}")
+    free = ", ".join(problem.names)
+    console.print(f"free variables: {free}; constraints: {', '.join(problem.constraint_names) or 'none'}")
+
+
+def _print_optimum(report: dict[str, Any], console: Console) -> None:
+    console.print(report["message"])
+    for name, row in report["design"].items():
+        bound = f" (at its {row['at_bound']} bound)" if row["at_bound"] else ""
+        console.print(f"  {name}: {row['baseline']:.4g} -> {row['optimum']:.4g} {row['unit']}{bound}")
+    for name in ("detectivity_Jones", "responsivity_A_per_W", "noise_A_per_rtHz", "bandwidth_Hz"):
+        row = report["figures"][name]
+        console.print(f"  {name}: {row['baseline']:.4g} -> {row['optimum']:.4g}")
+    for name, row in report["constraints"].items():
+        if row["active"]:
+            console.print(f"  {name} is active: a limit 10 % larger changes the figure by {row['shadow_price_percent']:+.2g} %")
+    console.print(report["verification"]["message"])
+
+
