@@ -17,7 +17,12 @@ from ..schema import InputError
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSettings:
-    """How to search. The defaults suit about ten variables and an evaluation of some ten milliseconds."""
+    """How to search.
+
+    The defaults suit about ten variables and an evaluation of some ten milliseconds: about 2200 evaluations. They were
+    chosen with `benchmarks/optimizers.py` (25 local optima within 7 % of the best): the result was within 1 % of the
+    best known one for 20 of 20 seeds, with half the polishes for 15, with half or twice the learning rate for 16 or 17.
+    """
 
     optimizer: str = "adam"
     """Name of an optimiser in optax: adam, lbfgs, sgd, ..."""
