@@ -12,7 +12,7 @@ nodes; a node on a material interface collects from either side with either mate
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -93,7 +93,7 @@ class System(eqx.Module):
         """Cut an array over all edges into one per layer."""
         return jnp.split(per_edge, np.cumsum(self.layer_edges)[:-1])
 
-    def join(self, parts: list) -> object:
+    def join(self, parts: list) -> Any:
         """Trees of arrays over the edges of each region, as one tree over all edges."""
         order = np.argsort(np.concatenate([region.where for region in self.regions]))
         return jax.tree.map(lambda *arrays: jnp.concatenate(arrays)[order], *parts)
@@ -385,13 +385,19 @@ def without_dots(
     return edges.rows - store * edges.storage + edges.rows_by_dots @ followed, own
 
 
-def _metal_densities(system: System, side: int, v: Array) -> tuple[Float[Array, "3"], Float[Array, "2"]]:
-    """Boundary values of a contact and the carrier densities (cm^-3) at equilibrium with its metal."""
+def _metal_densities(system: System, side: int, v: Array) -> Float[Array, "2"]:
+    """Carrier densities (cm^-3) at equilibrium with the metal of a contact."""
     metal = system.boundary(side, v)
     bulk, kT = system.contact_bulks[side], system.kT
     log_n = bulk.log_nc + metal[0] + bulk.electron_affinity / kT - metal[1]
     log_p = bulk.log_nv + (v + metal[2]) - metal[0] - (bulk.electron_affinity + bulk.band_gap) / kT
-    return metal, jnp.exp(jnp.stack([log_n, log_p]))
+    return jnp.exp(jnp.stack([log_n, log_p]))
+
+
+def contact_affinities(system: System, side: int, u: Float[Array, "3"], v: Array) -> Float[Array, "2"]:
+    """ln of the rate of electrons and holes into a contact over the rate out of it."""
+    metal = system.boundary(side, v)
+    return jnp.stack([metal[1] - u[1], u[2] - metal[2]])
 
 
 def contact_exchange(system: System, side: int, u: Float[Array, "3"], v: Array) -> Float[Array, "2"]:
@@ -399,9 +405,8 @@ def contact_exchange(system: System, side: int, u: Float[Array, "3"], v: Array) 
     velocities = system.contacts[side].velocities
     if velocities is None:
         return jnp.zeros(2)
-    metal, density = _metal_densities(system, side, v)
-    affinity = jnp.stack([metal[1] - u[1], u[2] - metal[2]])
-    return jnp.stack(velocities) * density * jnp.expm1(affinity)
+    density = _metal_densities(system, side, v)
+    return jnp.stack(velocities) * density * jnp.expm1(contact_affinities(system, side, u, v))
 
 
 def contact_rates(system: System, side: int, u: Float[Array, "3"], v: Array) -> Float[Array, "2"]:
@@ -409,9 +414,8 @@ def contact_rates(system: System, side: int, u: Float[Array, "3"], v: Array) -> 
     velocities = system.contacts[side].velocities
     if velocities is None:
         return jnp.zeros(2)
-    metal, density = _metal_densities(system, side, v)
-    affinity = jnp.stack([metal[1] - u[1], u[2] - metal[2]])
-    return jnp.stack(velocities) * density * (1 + jnp.exp(affinity))
+    density = _metal_densities(system, side, v)
+    return jnp.stack(velocities) * density * (1 + jnp.exp(contact_affinities(system, side, u, v)))
 
 
 def boundary_rows(system: System, side: int, u: Float[Array, "3"], v: Array, rows: Float[Array, "3"]) -> Float[Array, "3"]:

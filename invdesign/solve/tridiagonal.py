@@ -158,4 +158,6 @@ def solve(
     def transposed(_: Callable, b: tuple[Array, Array]) -> tuple[Array, Array]:
         return _scaled_solve(frozen.T, b, core_solver, refinements)
 
-    return jax.lax.custom_linear_solve(matvec, rhs, forward, transposed)
+    # forward mode of custom_linear_solve wants tangents of both parts of the right-hand side or of none (jax 0.10)
+    tied = rhs[0] + 0 * jnp.sum(rhs[1]), rhs[1] + 0 * rhs[0][0, 0]
+    return jax.lax.custom_linear_solve(matvec, tied, forward, transposed)

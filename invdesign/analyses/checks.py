@@ -1,0 +1,196 @@
+"""Theorems and identities that any device must obey, measured: how far a solved device is from each.
+
+None of them knows what the right answer is. Each says that two numbers, computed along different ways, are the same.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Complex, Float, Int
+
+from invdesign.analyses.illumination import Absorption
+from invdesign.analyses.noise import noise
+from invdesign.analyses.response import quantum_efficiency
+from invdesign.analyses.small_signal import SmallSignal
+from invdesign.constants import ELEMENTARY_CHARGE_C
+from invdesign.materials.semiconductor import Bulk
+from invdesign.processes.dots import JUMPS
+from invdesign.solve.assembly import (
+    Light,
+    System,
+    balance,
+    contact_affinities,
+    dot_rates,
+    edge_populations,
+    edge_state,
+    edge_states,
+    edge_unknowns,
+    host_recombination,
+    to_nodes,
+)
+from invdesign.solve.newton import Outcome, Stage, State, Target, current_A, polish, walk
+
+FDT_OF_REAL_PART = 1e-6
+FDT_OF_MODULUS = 1e-13
+"""Round-off allowed in 4kT Re Y: the second one matters where the admittance is that of a capacitor."""
+
+
+@eqx.filter_jit
+def travel(system: System, start: State, origin: Target, target: Target) -> Outcome:
+    """From a guess or solution `start` at `origin` to `target`: one compiled program for all biases and lights."""
+    return polish(system, walk(system, start, origin, target, stage=Stage.AT_ORIGIN), target)
+
+
+def imbalance(forward: Array, backward: Array) -> Float[Array, ""]:
+    """Largest |forward - backward|/(forward + backward); pairs of rates that are both zero are balanced."""
+    total = forward + backward
+    return jnp.max(jnp.where(total > 0, jnp.abs(forward - backward) / jnp.where(total > 0, total, 1.0), 0.0))
+
+
+@eqx.filter_jit
+def detailed_balance(system: System, state: State, light: Light) -> dict[str, Float[Array, ""]]:
+    """Imbalance of the rates of every process; zero at equilibrium. Hops and pair jumps: tanh(affinity/2)."""
+    worst: dict[str, Array] = {}
+
+    def add(name: str, value: Array) -> None:
+        worst[name] = jnp.maximum(worst.get(name, jnp.zeros(())), value)
+
+    def of_affinity(affinity: Array) -> Array:
+        return jnp.max(jnp.abs(jnp.tanh(affinity / 2)))
+
+    unknowns = edge_unknowns(state.u, state.v)
+    states = system.over_edges(edge_state, unknowns)
+    filled = system.over_edges(edge_populations, unknowns, light.dots)
+    for region, edge, filling in zip(system.regions, states, filled, strict=True):
+        add("electron transport", of_affinity(edge.electron.affinity))
+        add("hole transport", of_affinity(edge.hole.affinity))
+        for site in edge.sites:
+            for process in region.bulk.recombination:
+                backward = process.backward(site)
+                add(process.name, imbalance(backward * jnp.exp(site.affinity), backward))
+        if region.bulk.dots is not None:
+            rates = jax.vmap(dot_rates)(region.bulk, edge, region.lengths, region.take(light.dots))
+            for end, rate in enumerate(rates):
+                both = jax.vmap(lambda dots, r, p: dots.one_way(r, p))(region.bulk.dots, rate, filling[:, end])
+                for index, jump in enumerate(JUMPS):
+                    add(jump.name, imbalance(both[:, 0, index], both[:, 1, index]))
+    for side, at in ((0, 0), (1, -1)):
+        add("contact exchange", of_affinity(contact_affinities(system, side, state.u[at], state.v)))
+    return worst
+
+
+def spread(values: Array) -> Float[Array, ""]:
+    """(max - min)/|mean| along the first axis, the largest of it; of complex numbers max |difference from the mean|."""
+    mean = jnp.mean(values, axis=0)
+    return jnp.max(jnp.max(jnp.abs(values - mean), axis=0) * 2 / jnp.maximum(jnp.abs(mean), 1e-300))
+
+
+@eqx.filter_jit
+def current_densities(system: System, state: State, light: Light) -> Float[Array, " edge"]:
+    """Conduction current density at every edge, A/cm^2, forward positive."""
+    return system.polarity * ELEMENTARY_CHARGE_C * balance(system, state.u, state.v, light).conduction
+
+
+@eqx.filter_jit
+def terminal_current(system: System, state: State, light: Light) -> Float[Array, ""]:
+    """Current into the anode, A."""
+    return current_A(system, state, light)
+
+
+def _half_cell_losses(
+    bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"], host: Float[Array, "2"], dots: Float[Array, "2"]
+) -> Float[Array, "2"]:
+    """Recombination minus generation in both halves of an edge, cm^-2 s^-1."""
+    state = edge_state(bulk, kT, length, x)
+    net = [host_recombination(bulk, site) for site in state.sites]
+    if bulk.dots is not None:
+        rates = dot_rates(bulk, state, length, dots)
+        through = [bulk.dots.stationary(site, rate)[1] for site, rate in zip(state.sites, rates, strict=True)]
+        net = [a + b for a, b in zip(net, through, strict=True)]
+    return length / 2 * jnp.stack(net) - host
+
+
+@eqx.filter_jit
+def carrier_budget(system: System, state: State, light: Light) -> Float[Array, "2"]:
+    """Flux out minus (generation - recombination) inside, over the largest of them, for electrons and holes.
+
+    Inside are all nodes but the two at the contacts.
+    """
+    unknowns = edge_unknowns(state.u, state.v)
+    edges = edge_states(system, state.u, state.v)
+    halves: Array = system.join(system.over_edges(_half_cell_losses, unknowns, light.host, light.dots))
+    loss = to_nodes(halves)[1:-1]
+    errors = []
+    for net in (edges.electron.net, edges.hole.net):
+        size = jnp.maximum(jnp.maximum(jnp.abs(net[0]), jnp.abs(net[-1])), jnp.sum(jnp.abs(loss)))
+        errors.append((net[-1] - net[0] + jnp.sum(loss)) / jnp.maximum(size, 1e-300))
+    return jnp.abs(jnp.stack(errors))
+
+
+class Spectrum(eqx.Module):
+    """Small-signal numbers at a list of frequencies and reading edges."""
+
+    admittance: Complex[Array, " point"]
+    noise: Float[Array, " point"]
+    eqe: Complex[Array, "point wavelength"]
+
+
+@eqx.filter_jit
+def spectrum(
+    small: SmallSignal,
+    frequency_Hz: Float[Array, " point"],
+    read_edge: Int[Array, " point"],
+    light: Absorption,
+    shunt_fano: Float[Array, ""],
+) -> Spectrum:
+    """Admittance, noise and photo-response at pairs of a frequency and an edge at which the current is read."""
+
+    def at(point: tuple[Array, Array]) -> Spectrum:
+        transfer = small.transfer(point[0], 0.0, point[1])
+        density = noise(small, transfer, shunt_fano).total
+        return Spectrum(transfer.admittance, density, quantum_efficiency(small, transfer, light))
+
+    return jax.lax.map(at, (frequency_Hz, read_edge))
+
+
+def fluctuation_dissipation(system: System, points: Spectrum) -> Float[Array, " point"]:
+    """|S_I - 4kT Re Y| over its allowance 4kT (1e-6 Re Y + 1e-13 |Y|); at most 1 at equilibrium."""
+    real, modulus = jnp.real(points.admittance), jnp.abs(points.admittance)
+    four_kT = 4 * system.kT * ELEMENTARY_CHARGE_C
+    allowed = four_kT * (FDT_OF_REAL_PART * real + FDT_OF_MODULUS * modulus)
+    return jnp.abs(points.noise - four_kT * real) / allowed
+
+
+@eqx.filter_jit
+def dc_conductance(system: System, outcome: Outcome, target: Target) -> Float[Array, ""]:
+    """dI/dV from the derivative of the stationary equations, S: no small-signal analysis is involved."""
+
+    def current(voltage: Array) -> Array:
+        moved = polish(system, outcome, Target(voltage, target.light))
+        return current_A(system, moved.state, target.light)
+
+    return jax.jvp(current, (target.voltage,), (1 / system.kT,))[1]
+
+
+def settled(values: Array) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    """Of estimates along a scan (first axis) the one that agrees best with the one before it, and its place."""
+    place = 1 + jnp.argmin(jnp.abs(jnp.diff(values)))
+    return values[place], place
+
+
+def central_differences(
+    function: Callable[[Array], Array], x: Float[Array, " variable"], first_step: float = 8e-3, halvings: int = 7
+) -> Float[Array, " variable"]:
+    """Gradient by central differences, extrapolated (Richardson), at the step with the least noise and curvature."""
+    gradient = []
+    for index in range(x.shape[0]):
+        slopes = []
+        for k in range(halvings + 1):
+            h = first_step / 2**k
+            step = jnp.zeros_like(x).at[index].set(h)
+            slopes.append((function(x + step) - function(x - step)) / (2 * h))
+        slopes = jnp.stack(slopes)
+        gradient.append(settled((4 * slopes[1:] - slopes[:-1]) / 3)[0])
+    return jnp.stack(gradient)

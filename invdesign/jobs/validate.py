@@ -1,0 +1,503 @@
+"""`invdesign validate`: the theorems of `analyses.checks`, and the numerics, on the user's own device."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from rich.console import Console
+from rich.table import Table
+
+from invdesign.analyses import checks
+from invdesign.analyses.illumination import Absorption, absorption, photon_flux, steady_light
+from invdesign.analyses.small_signal import small_signal
+from invdesign.constants import ELEMENTARY_CHARGE_C
+from invdesign.device.device import Device
+from invdesign.figures.registry import characterise
+from invdesign.jobs.settings import ValidateSettings
+from invdesign.materials.quantum_dots import DotsInHost, MapbHalide
+from invdesign.results import Status
+from invdesign.run.folder import RESULT, RunFolder
+from invdesign.run.progress import Reporter
+from invdesign.schema import InputError
+from invdesign.solve.assembly import Light, System, discretise, no_light
+from invdesign.solve.newton import Outcome, State, Target, equilibrium_guess
+
+SHALLOW_REVERSE_V = 0.05
+DEEP_REVERSE_V = 1.0
+"""Reverse biases that are checked besides the user's own: where digits of the dark current are lost, and saturation."""
+BRIGHT_W_PER_CM2 = 1e-3
+"""Light of the lit checks on a device that is configured to be dark."""
+WEAK_W_PER_CM2 = 10.0 ** np.arange(-14, -7)
+LEAST_ABSORPTANCE = 1e-3
+"""Where the layers that carry current absorb less than this at the objective's wavelength, another one is taken."""
+GRID_NM = np.arange(300.0, 1601.0, 20.0)
+SATURATED_OVER_KT = 20.0
+
+
+class Check(NamedTuple):
+    """One line of the report."""
+
+    name: str
+    value: float
+    tolerance: float | None
+    """None for a number that is reported and not judged."""
+    detail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.tolerance is None or bool(np.isfinite(self.value) and self.value <= self.tolerance)
+
+
+class Point(NamedTuple):
+    """A solved operating point with the light it is under."""
+
+    label: str
+    voltage_V: float
+    light: Light
+    outcome: Outcome
+
+
+def run(settings: ValidateSettings, folder: RunFolder | None, console: Console) -> int:
+    """Check a device. Exit code 0, or 1 if a check fails. Without a folder, only say what would be done."""
+    if folder is None:
+        console.print(f"would check {settings.device.name} at reverse biases of {_biases(settings)} V, dark and lit")
+        return 0
+    results: list[Check] = []
+    with Reporter(console, "checks", len(GROUPS)) as reporter:
+        for check in _checks(settings, lambda done, name: reporter.update(done, now=name.replace("_", " "))):
+            results.append(check)
+    if not console.is_terminal:
+        console.width = max(console.width, 200)  # no wrapping where nobody watches
+    console.print(_table(settings.device.name, results))
+    failed = [check.name for check in results if not check.passed]
+    folder.write_json(
+        RESULT,
+        {
+            "schema": "invdesign/result/1",
+            "job": "validate",
+            "device": settings.device.name,
+            "status": "failed" if failed else "passed",
+            "checks": {
+                check.name: {
+                    "value": check.value,
+                    "tolerance": check.tolerance,
+                    "passed": check.passed,
+                    "detail": check.detail,
+                }
+                for check in results
+            },
+            "warnings": [f"{name} failed" for name in failed],
+            "tables": {},
+        },
+    )
+    judged = sum(check.tolerance is not None for check in results)
+    console.print(f"{judged - len(failed)} of {judged} checks passed")
+    return 1 if failed else 0
+
+
+def _table(device: str, results: list[Check]) -> Table:
+    table = Table(title=f"validate {device}", box=None, pad_edge=False, title_justify="left")
+    table.add_column("check")
+    table.add_column("value", justify="right")
+    table.add_column("tolerance", justify="right")
+    table.add_column("")
+    table.add_column("")
+    for check in results:
+        limit, verdict = ("", "reported") if check.tolerance is None else (f"{check.tolerance:.1e}", "ok")
+        if not check.passed:
+            verdict = "[bold red]FAILS[/]"
+        table.add_row(check.name, f"{check.value:.2e}", limit, verdict, check.detail)
+    return table
+
+
+def _biases(settings: ValidateSettings) -> list[float]:
+    return sorted({SHALLOW_REVERSE_V, DEEP_REVERSE_V, *(float(v) for v in settings.reverse_bias_V if v > 0)})
+
+
+# The checks ----------------------------------------------------------------------------------------------------------
+
+
+class Bench:
+    """The device on its mesh, its operating points, and what the groups of checks share."""
+
+    def __init__(self, settings: ValidateSettings):
+        self.device = device = settings.device
+        self.frequency_Hz = float(settings.objective.frequency_Hz)
+        self.frequencies_Hz = settings.frequency.values
+        self.system: System = eqx.filter_jit(discretise)(device)
+        self.biases_V = _biases(settings)
+        self.wavelengths = _wavelengths(device, float(settings.objective.wavelengths_nm[0]))
+        self.optics: Absorption = eqx.filter_jit(absorption)(device, self.wavelengths)
+        self.wavelength_index, self.note = self._wavelength()
+        self.wavelength_nm = float(self.wavelengths[self.wavelength_index])
+        dark = no_light(self.system)
+        own = None if steady_light(device) is None else eqx.filter_jit(steady_light)(device)
+        self.dark = dark
+        self.base = dark if own is None else own
+        self.bright = self.flash(BRIGHT_W_PER_CM2) if own is None else own
+        self.points: list[Point] = []
+
+    def _wavelength(self) -> tuple[int, str]:
+        """The objective's wavelength if the device absorbs there; else the one at which it absorbs most."""
+        absorbed = np.asarray(sum(self.optics.layers[name] for name in self.device.electrical))
+        if absorbed[0] >= LEAST_ABSORPTANCE:
+            return 0, ""
+        best = int(np.argmax(absorbed))
+        return best, f"light of {float(self.wavelengths[best]):g} nm: the device does not absorb the objective's"
+
+    @property
+    def kT(self) -> float:
+        return float(self.system.kT)
+
+    @property
+    def has_dots(self) -> bool:
+        return any(region.bulk.dots is not None for region in self.system.regions)
+
+    @property
+    def middles(self) -> list[int]:
+        """An edge in every layer that carries current."""
+        counts = np.asarray(self.system.layer_edges)
+        return [int(edge) for edge in np.cumsum(counts) - counts + counts // 2]
+
+    @property
+    def shunt_fano(self) -> Float[Array, ""]:
+        shunt = self.device.terminals.shunt
+        return jnp.ones(()) if shunt is None else shunt.fano
+
+    @property
+    def light_used(self) -> Absorption:
+        """The optics at the one wavelength of the photo-response."""
+        return at_wavelength(self.optics, self.wavelength_index)
+
+    def flash(self, irradiance_W_per_cm2: float) -> Light:
+        """Monochromatic light."""
+        flux = photon_flux(jnp.asarray(self.wavelength_nm), jnp.asarray(irradiance_W_per_cm2))
+        return self.light_used.light(flux[None])
+
+    def target(self, voltage_V: float, light: Light) -> Target:
+        return Target(jnp.asarray(voltage_V / self.kT, jnp.float64), light)
+
+    def solve(
+        self, label: str, voltage_V: float, light: Light, start: State | None = None, origin_V: float = 0.0
+    ) -> Any:
+        """Reach a point from equilibrium, or from the solution `start` at `origin_V` in the dark."""
+        begin = equilibrium_guess(self.system) if start is None else start
+        origin = self.target(origin_V, self.dark)
+        outcome = checks.travel(self.system, begin, origin, self.target(voltage_V, light))
+        self.points.append(Point(label, voltage_V, light, outcome))
+        return outcome
+
+    def linear(self, state: State, light: Light) -> Any:
+        return eqx.filter_jit(small_signal)(self.system, state, light)
+
+    def spectrum(self, small: Any, frequencies_Hz: Any, edges: Any) -> checks.Spectrum:
+        frequencies, where = np.broadcast_arrays(frequencies_Hz, edges)
+        return checks.spectrum(
+            small,
+            jnp.asarray(frequencies.ravel(), jnp.float64),
+            jnp.asarray(where.ravel(), jnp.int64),
+            self.light_used,
+            self.shunt_fano,
+        )
+
+
+def at_wavelength(optics: Absorption, index: int) -> Absorption:
+    """One of the wavelengths of an absorption."""
+
+    def pick(array: Array) -> Array:
+        return array[..., index : index + 1]
+
+    return jax.tree.map(pick, optics)
+
+
+def _wavelengths(device: Device, first_nm: float) -> Float[Array, " wavelength"]:
+    """The objective's wavelength and a grid over all that the optical data of the device cover."""
+    low, high = 0.0, np.inf
+    for name in device.order:
+        for model in device.layers[name].material.optical_models:
+            if not model.extrapolates and model.range_nm is not None:
+                low, high = max(low, model.range_nm[0]), min(high, model.range_nm[1])
+    grid = GRID_NM[(low <= GRID_NM) & (high >= GRID_NM)]
+    if not grid.size:
+        raise InputError("device: the n,k tables of its layers have no wavelength between 300 and 1600 nm in common")
+    # outside all tables the objective has no photo-response; the grid takes its place
+    inside = first_nm if low <= first_nm <= high else grid[0]
+    return jnp.asarray(np.concatenate([[inside], grid]), jnp.float64)
+
+
+def _checks(settings: ValidateSettings, progress: Callable[[int, str], None]) -> Iterator[Check]:
+    progress(0, "compiling")
+    bench = Bench(settings)
+    for index, group in enumerate(GROUPS):
+        progress(index, group.__name__.strip("_").replace("_", " "))
+        yield from group(bench)
+    progress(len(GROUPS), "complete")
+
+
+def _optics(bench: Bench) -> Iterator[Check]:
+    optics = bench.optics
+    total = optics.reflectance + optics.transmittance + sum(optics.layers.values())
+    yield Check("R + T + A = 1", float(jnp.max(jnp.abs(total - 1))), 1e-9, f"{len(bench.wavelengths)} wavelengths")
+    inside = jnp.sum(optics.host + optics.dots, axis=(0, 1))
+    layers = sum(optics.layers[name] for name in bench.device.electrical)
+    yield Check("absorption profiles add up to the layers", float(jnp.max(jnp.abs(inside - layers))), 1e-9)
+    shares = jnp.stack([optics.reflectance, optics.transmittance, *optics.layers.values()])
+    yield Check("no share of the light is negative", float(jnp.maximum(-jnp.min(shares), 0.0)), 1e-9, bench.note)
+
+
+def _equilibrium(bench: Bench) -> Iterator[Check]:
+    system, dark = bench.system, bench.dark
+    rest = bench.solve("equilibrium", 0.0, dark)
+    for name, value in checks.detailed_balance(system, rest.state, dark).items():
+        yield Check(f"detailed balance: {name}", float(value), 1e-12)
+    biased = bench.solve(f"-{DEEP_REVERSE_V:g} V, dark", -DEEP_REVERSE_V, dark, rest.state)
+    back = checks.travel(system, biased.state, bench.target(-DEEP_REVERSE_V, dark), bench.target(0.0, dark))
+    bench.points.append(Point("equilibrium from bias", 0.0, dark, back))
+    worst = checks.detailed_balance(system, back.state, dark)
+    name = max(worst, key=lambda process: float(worst[process]))
+    detail = f"walked to -{DEEP_REVERSE_V:g} V and back; worst: {name}"
+    yield Check("detailed balance, equilibrium reached from bias", float(worst[name]), 1e-12, detail)
+
+
+def _currents(bench: Bench) -> Iterator[Check]:
+    system, dark = bench.system, bench.dark
+    rest = bench.points[0].outcome
+    for bias in bench.biases_V:
+        if bias != DEEP_REVERSE_V:  # solved already
+            bench.solve(f"{-bias:g} V, dark", -bias, dark, rest.state)
+    for bias in (0.0, *bench.biases_V):
+        bench.solve(f"{0 - bias:g} V, lit", -bias, bench.bright, rest.state)
+    shallow = next(p for p in bench.points if p.voltage_V == -SHALLOW_REVERSE_V)
+    least = jnp.max(jnp.abs(checks.current_densities(system, shallow.outcome.state, dark)))
+    rest_J = jnp.max(jnp.abs(checks.current_densities(system, rest.state, dark)))
+    yield Check("current at equilibrium over that at 50 mV reverse", float(rest_J / least), 1e-6, f"{rest_J:.1e} A/cm2")
+    spreads, budgets = {}, {}
+    for point in bench.points:
+        if point.label.startswith("equilibrium"):
+            continue
+        state, light = point.outcome.state, point.light
+        spreads[point.label] = float(checks.spread(checks.current_densities(system, state, light)))
+        budgets[point.label] = float(jnp.max(checks.carrier_budget(system, state, light)))
+    for name, kind in (("dark", ", dark"), ("lit", ", lit")):
+        yield _worst(
+            f"current constant over edges, {name}", {k: v for k, v in spreads.items() if k.endswith(kind)}, 1e-6
+        )
+    yield _worst("generation - recombination = flux out", budgets, 1e-6)
+
+
+def _worst(name: str, values: dict[str, float], tolerance: float) -> Check:
+    label = max(values, key=lambda k: values[k] if np.isfinite(values[k]) else np.inf)
+    return Check(name, values[label], tolerance, f"worst: {label}")
+
+
+def _small_signals(bench: Bench) -> Iterator[Check]:
+    system = bench.system
+    rest = bench.points[0].outcome
+    edges = bench.middles
+    frequencies = np.asarray(bench.frequencies_Hz)
+    small = bench.linear(rest.state, bench.dark)
+    points = bench.spectrum(small, frequencies[:, None], np.asarray(edges)[None])
+    excess = np.asarray(checks.fluctuation_dissipation(system, points)).reshape(len(frequencies), len(edges))
+    f, e = np.unravel_index(np.argmax(excess), excess.shape)
+    detail = f"over 4kT (1e-6 Re Y + 1e-13 |Y|); worst at {frequencies[f]:.0e} Hz, read in {bench.device.electrical[e]}"
+    yield Check("S_I = 4kT Re Y at equilibrium", float(excess[f, e]), 1.0, detail)
+
+    everywhere = np.unique(np.linspace(0, system.nodes - 2, 9).astype(int))
+    spreads, peaks, conductances = {}, {}, {}
+    scan = np.concatenate([[0.0], np.logspace(0, 10, 21)])
+    deepest = None
+    for point in {p.label: p for p in bench.points if p.label != "equilibrium from bias"}.values():
+        if not bool(point.outcome.converged):
+            continue
+        state = point.outcome.state
+        small = bench.linear(state, point.light)
+        responses = bench.spectrum(small, np.full(len(everywhere), bench.frequency_Hz), everywhere).eqe
+        spreads[point.label] = float(checks.spread(responses))
+        response = np.abs(np.asarray(bench.spectrum(small, scan, system.read_edge).eqe))[:, 0]
+        peaks[point.label] = float(np.max(response / response[0]))
+        here = bench.target(point.voltage_V, point.light)
+        dc = float(checks.dc_conductance(system, point.outcome, here))
+        ac = complex(bench.spectrum(small, np.zeros(len(scan)), system.read_edge).admittance[0]).real
+        conductances[point.label] = abs(ac / dc - 1)
+        if point.voltage_V == -max(bench.biases_V) and point.label.endswith("dark"):
+            deepest = point
+    yield _worst("photocurrent constant over edges", spreads, 1e-6)
+    yield _worst("admittance at 0 Hz = dI/dV", conductances, 1e-6)
+    yield _worst("highest photo-response over that at 0 Hz", peaks, 1.1)
+    if deepest is not None:
+        yield _shot_noise(bench, deepest)
+    yield from _weak_light(bench)
+
+
+def _shot_noise(bench: Bench, point: Point) -> Check:
+    """S_I = 2qI of a saturated junction whose carriers cross independently: no dots, no shunt."""
+    system = eqx.tree_at(lambda s: s.shunt_conductance_S, bench.system, jnp.zeros(()))
+    state, light = point.outcome.state, point.light
+    small = eqx.filter_jit(small_signal)(system, state, light)
+    shot = checks.spectrum(
+        small, jnp.zeros(1), jnp.full(1, system.read_edge), bench.light_used, bench.shunt_fano
+    ).noise[0]
+    fano = float(shot / (2 * ELEMENTARY_CHARGE_C * jnp.abs(checks.terminal_current(system, state, light))))
+    where = f"{point.label}, shunt removed"
+    if bench.has_dots:
+        return Check("Fano factor S_I/2qI", fano, None, f"{where}; a result, as dots store charge")
+    if -point.voltage_V < SATURATED_OVER_KT * bench.kT or not bool(jnp.all(state.v < -SATURATED_OVER_KT)):
+        return Check("Fano factor S_I/2qI", fano, None, f"{where}; not saturated")
+    return Check("S_I = 2qI of the saturated junction", abs(fano - 1), 1e-3, where)
+
+
+def _weak_light(bench: Bench) -> Iterator[Check]:
+    """A finite weak light against the linear response, where round-off and curvature leave most digits."""
+    system = bench.system
+    errors, notes = {}, {}
+    for point in [p for p in bench.points if p.label == "equilibrium" or p.label.endswith("dark")]:
+        if not bool(point.outcome.converged) or point.label in errors:
+            continue
+        state = point.outcome.state
+        small = bench.linear(state, point.light)
+        linear = complex(bench.spectrum(small, np.zeros(22), system.read_edge).eqe[0, 0]).real
+        before = checks.terminal_current(system, state, point.light)
+        finite = []
+        for irradiance in WEAK_W_PER_CM2:
+            light = bench.flash(float(irradiance))
+            here = bench.target(point.voltage_V, bench.dark)
+            lit = checks.travel(system, state, here, bench.target(point.voltage_V, light))
+            flux = photon_flux(jnp.asarray(bench.wavelength_nm), jnp.asarray(irradiance))
+            change = checks.terminal_current(system, lit.state, light) - before
+            finite.append(-change / (ELEMENTARY_CHARGE_C * system.area_cm2 * flux))
+        estimate, place = checks.settled(jnp.stack(finite))
+        errors[point.label] = abs(float(estimate) / linear - 1)
+        notes[point.label] = f"{WEAK_W_PER_CM2[int(place)]:.0e} W/cm2"
+    label = max(errors, key=lambda k: errors[k])
+    detail = f"worst: {label}, {notes[label]}, {bench.wavelength_nm:g} nm"
+    yield Check("finite weak light = linear response", errors[label], 1e-4, detail)
+
+
+# Derivatives and mesh ------------------------------------------------------------------------------------------------
+
+
+class Knob(NamedTuple):
+    """A number of the device that can be varied, and the width of its box."""
+
+    name: str
+    where: Callable[[Device], Array]
+    width: float
+
+
+def knobs(device: Device) -> list[Knob]:
+    """Thicknesses of all layers that carry current; dot diameter and loading, bromide fraction where there are."""
+    found = []
+    for name in device.electrical:
+
+        def layer(d: Device, name: str = name) -> Any:
+            return d.layers[name]
+
+        found.append(
+            Knob(f"{name} thickness", lambda d, at=layer: at(d).thickness_nm, float(layer(device).thickness_nm))
+        )
+        material = layer(device).material
+        host_of: Callable[[Device], Any] = lambda d, at=layer: at(d).material  # noqa: E731
+        if isinstance(material, DotsInHost):
+            found.append(Knob(f"{name} diameter", lambda d, at=layer: at(d).material.dots.diameter_nm, 4.0))
+            found.append(Knob(f"{name} dot fraction", lambda d, at=layer: at(d).material.dots.volume_fraction, 0.48))
+            host_of = lambda d, at=layer: at(d).material.host  # noqa: E731
+        if isinstance(host_of(device), MapbHalide):
+            found.append(Knob(f"{name} bromide", lambda d, at=host_of: at(d).bromide_fraction, 0.4))
+    return found
+
+
+def moved(device: Device, where: list[Knob], x: Float[Array, " knob"]) -> Device:
+    """The device with every knob displaced by `x` box widths."""
+    for knob, shift in zip(where, x, strict=True):
+        device = eqx.tree_at(knob.where, device, knob.where(device) + knob.width * shift)
+    return device
+
+
+class Figures(NamedTuple):
+    """What the mesh is judged by."""
+
+    dark_current: Array
+    eqe: Array
+    detectivity: Array
+
+
+def _figures(
+    device: Device, reverse_bias_V: Array, wavelength_nm: Array, frequency_Hz: Array, warm: State | None
+) -> Any:
+    c = characterise(device, reverse_bias_V, wavelength_nm, frequency_Hz, warm=warm)
+    current = jnp.abs(c.point.current_density_A_per_cm2[c.point.system.read_edge])
+    return Figures(current, c.eqe[0], c.detectivity_Jones[0]), c.point.outcome
+
+
+def _gradient(bench: Bench) -> Iterator[Check]:
+    device = bench.device
+    names = knobs(device)
+    bias = max(bench.biases_V)
+    arguments = (jnp.asarray(bench.wavelength_nm)[None], jnp.asarray(bench.frequency_Hz))
+    start = next((p.outcome for p in bench.points if p.voltage_V == -bias), None)
+    if start is None or not bool(start.converged):
+        return
+
+    @eqx.filter_jit
+    def value_and_gradient(device: Device, x: Array, warm: State) -> Any:
+        def value(x: Array) -> Any:
+            figures, outcome = _figures(moved(device, names, x[:-1]), bias + x[-1], *arguments, warm)
+            return jnp.log10(figures.detectivity), (figures, outcome.status)
+
+        return jax.value_and_grad(value, has_aux=True)(x)
+
+    zero = jnp.zeros(len(names) + 1)
+    (_, (figures, _)), gradient = value_and_gradient(device, zero, start.state)
+    numeric = checks.central_differences(lambda x: value_and_gradient(device, x, start.state)[0][0], zero)
+    error = jnp.abs(gradient - numeric) / jnp.max(jnp.abs(numeric))
+    worst = int(jnp.argmax(error))
+    label = [*(knob.name for knob in names), "reverse bias"][worst]
+    detail = f"{len(zero)} variables, worst: {label}; largest derivative {float(jnp.max(jnp.abs(numeric))):.2g} per box"
+    yield Check("gradient of log10 D* = central differences", float(error[worst]), 1e-5, detail)
+    yield from _mesh(bench, bias, figures, arguments)
+
+
+def _mesh(bench: Bench, bias: float, coarse: Figures, arguments: tuple[Array, Array]) -> Iterator[Check]:
+    """Error of the mesh from one that is twice finer; where that is large, the order from one that is finer still."""
+    compute = eqx.filter_jit(_figures)
+
+    def on(factor: int) -> Figures:
+        layers = {
+            name: dataclasses.replace(layer, edges=factor * layer.edges) if name in bench.device.electrical else layer
+            for name, layer in bench.device.layers.items()
+        }
+        figures, outcome = compute(
+            dataclasses.replace(bench.device, layers=layers), jnp.asarray(bias), *arguments, None
+        )
+        bench.points.append(Point(f"mesh x {factor}", -bias, bench.base, outcome))
+        return figures
+
+    fine = on(2)
+    errors = {n: abs(float(b / a - 1)) * 4 / 3 for n, a, b in zip(Figures._fields, fine, coarse, strict=True)}
+    name = max(errors, key=lambda n: errors[n])
+    if errors[name] <= 1e-2:
+        detail = f"estimate from {2 * (bench.system.nodes - 1)} edges; worst: {name.replace('_', ' ')}"
+        yield Check("error of the mesh", errors[name], 1e-2, detail)
+        return
+    finest = on(4)
+    order = float(
+        np.log2(abs((getattr(coarse, name) - getattr(fine, name)) / (getattr(fine, name) - getattr(finest, name))))
+    )
+    detail = f"order {order:.2f}; error of {name.replace('_', ' ')} {errors[name]:.1%}: use more edges"
+    yield Check("order of the mesh, distance from 2", abs(order - 2), 0.2, detail)
+
+
+def _solved(bench: Bench) -> Iterator[Check]:
+    failed = [p for p in bench.points if not bool(p.outcome.converged)]
+    detail = f"{len(bench.points)} of them"
+    if failed:
+        detail = f"{failed[0].label}: {Status(int(failed[0].outcome.status)).message}"
+    yield Check("operating points that were not found", float(len(failed)), 0.0, detail)
+
+
+GROUPS = (_optics, _equilibrium, _currents, _small_signals, _gradient, _solved)
