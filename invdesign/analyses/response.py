@@ -4,7 +4,6 @@ No difference of a light and a dark current is taken: the transfers of a small-s
 photons absorbed in every half edge, in the dots (an exciton each, if the dot is empty) and in the host (a pair each).
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
@@ -29,13 +28,19 @@ def quantum_efficiency(
     return -total / (ELEMENTARY_CHARGE_C * system.area_cm2)
 
 
-class Bandwidth(eqx.Module):
-    """Where the photo-response has fallen by 3 dB in power."""
+def response_power(
+    small: SmallSignal,
+    absorption: Absorption,
+    frequency_Hz: Float[Array, " frequency"],
+    load_ohm: Float[Array, ""] | float,
+) -> Float[Array, " frequency"]:
+    """|response|^2 into a load, at the first wavelength of `absorption`."""
 
-    frequency_Hz: Float[Array, ""]
-    relative: Float[Array, " frequency"]
-    """|response| over its low-frequency value on the scan."""
-    scan_Hz: Float[Array, " frequency"]
+    def at(frequency: Float[Array, ""]) -> Float[Array, ""]:
+        response = quantum_efficiency(small, small.transfer(frequency, load_ohm), absorption)[0]
+        return jnp.real(response) ** 2 + jnp.imag(response) ** 2
+
+    return jax.lax.map(at, frequency_Hz)
 
 
 def bandwidth(
@@ -44,34 +49,32 @@ def bandwidth(
     load_ohm: Float[Array, ""] | float = 50.0,
     lowest_Hz: float = 1.0,
     highest_Hz: float = 1e10,
-    points: int = 41,
-) -> Bandwidth:
-    """First frequency at which |response|^2 is half its value at `lowest_Hz`, for the first wavelength of `absorption`.
+) -> Float[Array, ""]:
+    """The 3-dB bandwidth: first frequency at which |response|^2 is half its value at `lowest_Hz`, in Hz.
 
-    A scan brackets the crossing, bisection refines it (both undifferentiated), and one Newton step carries the derivative. Where
-    the response never falls that far, the highest frequency is returned.
+    Scans, each between the neighbours of the crossing in the one before, bracket it (undifferentiated); a secant inside the
+    last bracket refines it, and carries the derivative. Where the response never falls that far, the highest frequency is returned.
     """
-
-    def power(small: SmallSignal, absorption: Absorption, log_f: Array) -> Array:
-        response = quantum_efficiency(small, small.transfer(jnp.exp(log_f), load_ohm), absorption)[0]
-        return jnp.log(jnp.real(response) ** 2 + jnp.imag(response) ** 2)
-
+    points, rounds = 25, 3
     frozen = jax.lax.stop_gradient((small, absorption))
-    log_f = jnp.linspace(jnp.log(lowest_Hz), jnp.log(highest_Hz), points)
-    scan = jax.lax.map(lambda x: power(*frozen, x), log_f)
-    level = scan[0] - jnp.log(2.0)
-    below = scan < level
-    first = jnp.where(jnp.any(below), jnp.argmax(below), points - 1)
+    start, stop = jnp.log(lowest_Hz), jnp.log(highest_Hz)
 
-    def bisect(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = (low + high) / 2
-        above = power(*frozen, middle) > level
-        return jnp.where(above, middle, low), jnp.where(above, high, middle)
+    def log_power(log_f: Float[Array, " frequency"], small: SmallSignal, absorption: Absorption) -> Array:
+        return jnp.log(response_power(small, absorption, jnp.exp(log_f), load_ohm))
 
-    low, high = jax.lax.fori_loop(0, 12, bisect, (log_f[jnp.maximum(first - 1, 0)], log_f[first]))
-    guess = (low + high) / 2
-    slope = jax.jvp(lambda x: power(*frozen, x), (guess,), (jnp.ones(()),))[1]
-    drop = power(small, absorption, guess) - power(small, absorption, log_f[0]) + jnp.log(2.0)
-    crossing = jnp.where(jnp.any(below), guess - drop / jnp.where(slope < 0, slope, -1.0), log_f[-1])
-    return Bandwidth(jnp.exp(crossing), jnp.exp((scan - scan[0]) / 2), jnp.exp(log_f))
+    def narrow(index: int, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        low, high, level, fell = carry
+        log_f = jnp.linspace(low, high, points)
+        power = log_power(log_f, *frozen)
+        level = jnp.where(index == 0, power[0] - jnp.log(2.0), level)
+        below = power < level
+        first = jnp.clip(jnp.argmax(below), 1, points - 1)
+        fell = jnp.where(index == 0, jnp.any(below), fell)
+        return log_f[first - 1], log_f[first], level, fell
+
+    low, high, _, fell = jax.lax.fori_loop(0, rounds, narrow, (start, stop, jnp.zeros(()), jnp.zeros((), bool)))
+    steady, before, after = log_power(jnp.stack([start, low, high]), small, absorption)
+    level = steady - jnp.log(2.0)
+    drop = jax.lax.stop_gradient(before - after)
+    crossing = low + (before - level) / jnp.where(drop > 0, drop, 1.0) * (high - low)
+    return jnp.where(fell, jnp.exp(crossing), highest_Hz)

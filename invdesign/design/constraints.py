@@ -80,8 +80,8 @@ class Bandwidth(Constraint):
 
     def limits(self, c: Characterisation, scale: Float[Array, ""] | float = 1.0) -> list[Limit]:
         limit = scale * (1 + self.margin) * self.min_Hz
-        ratio = 2 * c.response_power(limit) / c.response_power(LOW_FREQUENCY_HZ)
-        return [Limit("bandwidth", "Hz", False, limit, None, jnp.log(ratio))]
+        steady, modulated = c.response_power(jnp.stack([jnp.asarray(LOW_FREQUENCY_HZ), limit]))
+        return [Limit("bandwidth", "Hz", False, limit, None, jnp.log(2 * modulated / steady))]
 
 
 class Bromide(Constraint):

@@ -20,6 +20,7 @@ class Objective(eqx.Module):
     kind: AbstractClassVar[str]
     figure: AbstractClassVar[str]
     """The name of the figure it is the logarithm of."""
+    frequency_Hz: eqx.AbstractVar[Float[Array, ""]]
 
     @property
     @abstractmethod

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invdesign.design.constraints import Constraints, Limit
+from invdesign.design.constraints import Constraints
 from invdesign.design.objectives import Objective
 from invdesign.design.variables import Variable
 from invdesign.device.device import Device
@@ -31,13 +31,17 @@ class DesignProblem(eqx.Module):
     constraints: Constraints
     variables: dict[str, Variable]
     load_ohm: Float[Array, ""]
+    order: tuple[str, ...] = eqx.field(static=True)
+    """Names of the variables; the order of a dictionary does not survive compilation."""
     warm: State | None = None
     """A solution to start from, e.g. that of the baseline."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Free variables, in the order of `z`."""
-        return tuple(name for name, v in self.variables.items() if not v.frozen and v.tied_to is None)
+        return tuple(
+            name for name in self.order if not self.variables[name].frozen and self.variables[name].tied_to is None
+        )
 
     @property
     def constraint_names(self) -> tuple[str, ...]:
@@ -60,7 +64,8 @@ class DesignProblem(eqx.Module):
             for i, name in enumerate(self.names)
         }
         chosen = {}
-        for name, variable in self.variables.items():
+        for name in self.order:
+            variable = self.variables[name]
             if name in free:
                 chosen[name] = free[name]
             elif variable.tied_to is not None and variable.tied_to in free:
@@ -71,11 +76,10 @@ class DesignProblem(eqx.Module):
 
     def configuration(self, values: dict[str, Float[Array, ""]]) -> Configuration:
         """The baseline with these values put in."""
-        paths = {name: self.variables[name].path for name in values}
         return eqx.tree_at(
-            lambda tree: [find(tree, path)[0] for path in paths.values()],
+            lambda tree: [find(tree, self.variables[name].path)[0] for name in self.order],
             self.baseline,
-            [jnp.asarray(value, jnp.float64) for value in values.values()],
+            [jnp.asarray(values[name], jnp.float64) for name in self.order],
         )
 
     def characterise(self, configuration: Configuration, warm: State | None = None) -> Characterisation:
@@ -84,14 +88,10 @@ class DesignProblem(eqx.Module):
             configuration.device,
             configuration.reverse_bias_V,
             self.objective.wavelengths_nm,
-            self.objective.frequency_Hz,  # type: ignore[attr-defined]
+            self.objective.frequency_Hz,
             self.load_ohm,
             warm,
         )
-
-    def limits(self, c: Characterisation, scale: Float[Array, ""] | float = 1.0) -> list[Limit]:
-        """All constraints that are switched on."""
-        return self.constraints.limits(c, scale)
 
     def initial_carry(self) -> State | None:
         return self.warm
@@ -99,7 +99,7 @@ class DesignProblem(eqx.Module):
     def evaluate(self, z: Float[Array, " variable"], carry: State | None) -> Evaluation:
         """Objective and slacks of one design, warm-started from a neighbour's solution."""
         c = self.characterise(self.configuration(self.values(z)), carry)
-        limits = self.limits(c)
+        limits = self.constraints.limits(c)
         slacks = jnp.stack([limit.slack for limit in limits]) if limits else jnp.zeros(0)
         ok = c.point.converged
         if carry is not None:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from invdesign.analyses.illumination import Absorption, absorption, photon_flux
 from invdesign.analyses.noise import Noise, noise
 from invdesign.analyses.operating_point import OperatingPoint, operate
-from invdesign.analyses.response import bandwidth, quantum_efficiency
+from invdesign.analyses.response import bandwidth, quantum_efficiency, response_power
 from invdesign.analyses.small_signal import SmallSignal, Transfer, small_signal
 from invdesign.constants import (
     BOLTZMANN_EV_PER_K,
@@ -92,13 +92,11 @@ class Characterisation(eqx.Module):
     @property
     def bandwidth_Hz(self) -> Float[Array, ""]:
         """3-dB bandwidth of the photo-response at the first wavelength, into `load_ohm`."""
-        return bandwidth(self.small, self.absorption, self.load_ohm).frequency_Hz
+        return bandwidth(self.small, self.absorption, self.load_ohm)
 
-    def response_power(self, frequency_Hz: Float[Array, ""] | float) -> Float[Array, ""]:
+    def response_power(self, frequency_Hz: Float[Array, " frequency"]) -> Float[Array, " frequency"]:
         """|response|^2 into `load_ohm` at the first wavelength."""
-        transfer = self.small.transfer(jnp.asarray(frequency_Hz, jnp.float64), self.load_ohm)
-        response = quantum_efficiency(self.small, transfer, self.absorption)[0]
-        return jnp.real(response) ** 2 + jnp.imag(response) ** 2
+        return response_power(self.small, self.absorption, frequency_Hz, self.load_ohm)
 
 
 def characterise(

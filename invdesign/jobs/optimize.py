@@ -28,9 +28,11 @@ SCHEMA = "invdesign/result/1"
 STATE = "search.npz"
 LIMIT_STEP = 0.1
 """Shadow prices are given for a limit that is larger by this part."""
+FEASIBLE = 1e-4
+"""A constraint holds if its slack is not below minus this."""
 SLICE_POINTS = 15
 FIGURE_STEP = 1e-4
-"""Step of the central differences that split a gradient into its contributions, as part of a variable's range."""
+"""Step of the differences that split a gradient into its contributions and price a limit, as part of a range or limit."""
 
 
 def run(settings: OptimizeSettings, folder: RunFolder | None, console: Console) -> int:
@@ -38,7 +40,12 @@ def run(settings: OptimizeSettings, folder: RunFolder | None, console: Console) 
     begun = time.monotonic()
     configuration = Configuration(settings.device, settings.reverse_bias_V)
     problem = DesignProblem(
-        configuration, settings.objective, settings.constraints, settings.design, settings.load_ohm
+        configuration,
+        settings.objective,
+        settings.constraints,
+        settings.design,
+        settings.load_ohm,
+        order=tuple(settings.design),
     )
     console.print(f"compiling and simulating the baseline, {settings.device.name}")
     simulate = Simulation(problem)
@@ -106,46 +113,35 @@ class Simulation:
     """Configurations of one problem, simulated cold by one compiled function."""
 
     def __init__(self, problem: DesignProblem) -> None:
-        self.problem = problem
-        self.labels: dict[str, tuple[str, bool]] = {}
+        self.problem = dataclasses.replace(problem, warm=None)
+        self.labels: list[tuple[str, str, bool]] = []
 
-        def numbers(problem: DesignProblem, configuration: Configuration) -> tuple:
-            def characterised(scale: Array) -> tuple[Array, tuple]:
-                limits = problem.limits(c, scale)
-                self.labels.update({limit.name: (limit.unit, limit.upper) for limit in limits})
-                slacks = jnp.stack([limit.slack for limit in limits]) if limits else jnp.zeros(0)
-                return slacks, {limit.name: (limit.limit, limit.value) for limit in limits}
-
+        def numbers(problem: DesignProblem, configuration: Configuration, scale: Array) -> tuple:
             c: Characterisation = problem.characterise(configuration)
-            slacks, by_scale, terms = jax.jvp(characterised, (jnp.ones(()),), (jnp.ones(()),), has_aux=True)
-            return (
-                problem.objective.value(c),
-                evaluate_figures(c),
-                c.noise.by_process,
-                (slacks, by_scale, terms),
-                c.point.status,
-                c.point.state,
-            )
+            limits = problem.constraints.limits(c, scale)
+            self.labels = [(limit.name, limit.unit, limit.upper) for limit in limits]
+            terms = [(limit.limit, limit.value, limit.slack) for limit in limits]
+            return problem.objective.value(c), evaluate_figures(c), c.noise.by_process, terms, c.point.status, c.point.state
 
-        self._compiled, _ = compile_for(problem, numbers, problem.baseline)
+        self._compiled, _ = compile_for(self.problem, numbers, problem.baseline, jnp.ones(()))
 
-    def __call__(self, configuration: Configuration) -> Numbers:
-        objective, figures, noise, (slacks, by_scale, terms), status, state = self._compiled(configuration)
+    def __call__(self, configuration: Configuration, scale: float = 1.0) -> Numbers:
+        """Simulate; `scale` multiplies all limits."""
+        objective, figures, noise, terms, status, state = self._compiled(configuration, jnp.asarray(scale))
         limits = {}
-        for index, (name, (unit, upper)) in enumerate(self.labels.items()):
-            limit, value = terms[name]
+        for (name, unit, upper), (limit, value, slack) in zip(self.labels, terms, strict=True):
             limits[name] = {
                 "value": float(figures["bandwidth_Hz"] if value is None else value),
                 "limit": float(limit),
                 "unit": unit,
                 "kind": "upper" if upper else "lower",
-                "satisfied": bool(slacks[index] >= -1e-4),
-                "slack": float(slacks[index]),
-                "slack_by_scale": float(by_scale[index]),
+                "satisfied": bool(slack >= -FEASIBLE),
+                "slack": float(slack),
             }
+        ordered = {figure.name: float(figures[figure.name]) for figure in FIGURES}
         return Numbers(
             float(objective),
-            {name: float(value) for name, value in figures.items()},
+            ordered,
             {name: float(value) for name, value in noise.items()},
             limits,
             Status(int(status)),
@@ -201,7 +197,7 @@ def _report(
             "name": settings.objective.kind,
             "figure": settings.objective.figure,
             "wavelength_nm": float(settings.objective.wavelengths_nm[0]),
-            "frequency_Hz": float(settings.objective.frequency_Hz),  # type: ignore[attr-defined]
+            "frequency_Hz": float(settings.objective.frequency_Hz),
             "log10_baseline": baseline.objective,
             "log10_optimum": optimum.objective,
         },
@@ -211,7 +207,7 @@ def _report(
             name: {"unit": units[name], "baseline": baseline.figures[name], "optimum": value}
             for name, value in optimum.figures.items()
         },
-        "constraints": _constraints(problem, best, optimum),
+        "constraints": _constraints(problem, best, optimum, simulate(chosen, 1 + FIGURE_STEP)),
         "baseline_violations": baseline.violations,
         "bias_only": alone,
         "gradient": _gradient(problem, best),
@@ -231,8 +227,8 @@ def _unit(problem: DesignProblem, name: str) -> str:
 def _design(problem: DesignProblem, best: Optimum) -> dict[str, Any]:
     values = problem.values(jnp.asarray(best.z))
     table = {}
-    for name, variable in problem.variables.items():
-        at_bound = None
+    for name in problem.order:
+        variable, at_bound = problem.variables[name], None
         if name in problem.names:
             z = best.z[problem.names.index(name)]
             at_bound = "lower" if z <= BOUND_TOLERANCE else "upper" if z >= 1 - BOUND_TOLERANCE else None
@@ -253,13 +249,13 @@ def _design(problem: DesignProblem, best: Optimum) -> dict[str, Any]:
     return table
 
 
-def _constraints(problem: DesignProblem, best: Optimum, optimum: Numbers) -> dict[str, Any]:
+def _constraints(problem: DesignProblem, best: Optimum, optimum: Numbers, relaxed: Numbers) -> dict[str, Any]:
     """Constraints at the optimum; the shadow price is the change of log10 of the figure for a limit 10 % larger."""
     table = {}
     for name, multiplier in zip(problem.constraint_names, best.multipliers.constraints, strict=True):
-        limit = dict(optimum.limits[name])
-        gain = float(multiplier) * limit.pop("slack_by_scale") * LIMIT_STEP
-        table[name] = limit | {
+        by_scale = (relaxed.limits[name]["slack"] - optimum.limits[name]["slack"]) / FIGURE_STEP
+        gain = float(multiplier) * by_scale * LIMIT_STEP
+        table[name] = optimum.limits[name] | {
             "active": bool(multiplier > 1e-6),
             "multiplier": float(multiplier),
             "shadow_price": gain,
