@@ -24,6 +24,9 @@ class SimulateSettings(eqx.Module):
     frequency: FrequencyGrid
     reverse_bias_V: tuple[float, ...] = quantity("V", lower=0, upper=1000, doc="biases of bands, spectra and noise")
     load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0, doc="load for the bandwidth")
+    irradiance_W_per_cm2: Float[Array, ""] = quantity(
+        "W/cm2", lower=0, open_lower=True, default=1e-4, doc="light of the lit curves, unless the device has its own"
+    )
     outputs: str = setting(default="outputs", doc="folder of all results")
     compile_cache: bool = setting(default=True, doc="keep compiled programs in the user's cache directory")
 

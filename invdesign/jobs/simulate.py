@@ -1,0 +1,224 @@
+"""invdesign simulate: everything about one device, as tables, figures and a report."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from invdesign.figures.registry import FIGURES
+from invdesign.jobs.settings import SimulateSettings
+from invdesign.jobs.tables import TABLES, Ask, Simulation, all_tables, dotted, figures_of_merit, simulate
+from invdesign.processes.field_emission import FIELD_CEILING_V_PER_CM
+from invdesign.report.figures import draw
+from invdesign.report.html import write as write_report
+from invdesign.results import Status
+from invdesign.run.folder import RunFolder
+from invdesign.schema import InputError, write
+
+SCHEMA = "invdesign/result/1"
+PERCOLATION = 0.3
+"""Volume fraction near which spheres at random begin to touch across the whole layer."""
+SATURATION = 0.5
+"""Part of the ceiling field from which emission is visibly less than the formula's (1.5 % there)."""
+
+
+def run(settings: SimulateSettings, folder: RunFolder | None, console: Console) -> int:
+    """Simulate, tabulate, plot and report (a dry run has no folder). Returns 0, or 1 if no bias could be solved."""
+    ask = asked(settings)
+    if folder is None:
+        console.print(_plan(settings, ask))
+        return 0
+    console.print(f"compiling and simulating {settings.device.name}")
+    simulation = simulate(settings.device, ask)
+    tables = all_tables(simulation)
+    for name, table in tables.items():
+        folder.write_table(name, table)
+    folder.write_yaml("device.yaml", write(settings.device))
+    result = summary(settings, simulation, list(tables))
+    folder.write_json("result.json", result)
+    folder.update_manifest(sources=sources(settings))
+    console.print("drawing the figures")
+    draw(folder)
+    write_report(folder)
+    _print(result, console)
+    return 0 if result["status"] != "failed" else 1
+
+
+def asked(settings: SimulateSettings) -> Ask:
+    """The settings as numbers."""
+    if not settings.reverse_bias_V:
+        raise InputError("reverse_bias_V: the list is empty; give at least one bias, e.g. [0, 1]")
+    return Ask(
+        settings.voltage.values,
+        tuple(float(bias) for bias in settings.reverse_bias_V),
+        settings.spectrum.values,
+        settings.frequency.values,
+        float(settings.objective.wavelength_nm),  # type: ignore[attr-defined]
+        float(settings.objective.frequency_Hz),  # type: ignore[attr-defined]
+        float(settings.load_ohm),
+        float(settings.irradiance_W_per_cm2),
+    )
+
+
+def read_bias(ask: Ask) -> float:
+    """The bias of the figures of merit: the smallest reverse bias asked for that is not zero."""
+    biases = sorted(set(ask.reverse_bias_V))
+    return next((bias for bias in biases if bias > 0), biases[0])
+
+
+def summary(settings: SimulateSettings, run: Simulation, tables: list[str]) -> dict[str, Any]:
+    """What goes into result.json."""
+    bias = read_bias(run.ask)
+    values = figures_of_merit(run, bias)
+    failed = [f"{volt:g} V, {name}" for volt, name, status in _statuses(run) if status != Status.CONVERGED]
+    everything = 2 * len(run.voltage_V)
+    status = "converged" if not failed else "failed" if len(failed) == everything else "partly failed"
+    illumination = write(run.device.illumination)
+    return {
+        "schema": SCHEMA,
+        "job": "simulate",
+        "device": settings.device.name,
+        "status": status,
+        "message": "all operating points converged" if not failed else f"no solution at {'; '.join(failed)}",
+        "conditions": {
+            "reverse_bias_V": bias,
+            "wavelength_nm": run.ask.read_wavelength_nm,
+            "frequency_Hz": run.ask.read_frequency_Hz,
+            "load_ohm": run.ask.load_ohm,
+            "temperature_K": float(run.device.temperature_K),
+            "area_cm2": float(run.device.area_cm2),
+            "illumination": illumination,
+            "lit_irradiance_W_per_cm2": run.ask.irradiance_W_per_cm2 if illumination["kind"] == "dark" else None,
+        },
+        "figures": {f.name: {"value": values[f.name], "unit": f.unit, "symbol": f.symbol} for f in FIGURES},
+        "biases": [
+            {"reverse_bias_V": float(each), "bandwidth_Hz": float(run.bandwidth_Hz[place])}
+            for place, each in enumerate(sorted(set(run.ask.reverse_bias_V)))
+        ],
+        "layers": {
+            name: {
+                "peak_field_V_per_cm": float(peaks[name]),
+                "breakdown_field_V_per_cm": _breakdown(run, name),
+                "absorptance": float(run.optical.layers[name][0]),
+            }
+            for peaks in [_peaks(run, bias)]
+            for name in run.device.electrical
+        },
+        "warnings": list(warnings(run)),
+        "tables": {name: {"file": f"{name}.csv", "shows": TABLES[name].shows} for name in tables},
+    }
+
+
+def sources(settings: SimulateSettings) -> list[str]:
+    """Where the material data in use come from."""
+    materials = [settings.device.layers[name].material for name in settings.device.order]
+    texts = [getattr(material, "source", "") for material in materials]
+    texts += [model.source for material in materials for model in material.optical_models]
+    return sorted({text for text in texts if text})
+
+
+# --- where the model leaves its validity ---------------------------------------------------------------------------
+
+
+def warnings(run: Simulation) -> Iterator[str]:
+    """One sentence for every limit of the model that this device, or a bias or wavelength asked for, is beyond."""
+    device = run.device
+    for name, material in dotted(device).items():
+        fraction, diameter = float(material.dots.volume_fraction), float(material.dots.diameter_nm)
+        if fraction > PERCOLATION:
+            yield (
+                f"{name}: at a volume fraction of {fraction:.3g} dots touch at random (percolation near "
+                f"{PERCOLATION}); conduction from dot to dot is not in the model"
+            )
+        thickness = float(device.layers[name].thickness_nm)
+        if thickness < diameter:
+            yield f"{name}: the layer, {thickness:g} nm, is thinner than a dot, {diameter:g} nm"
+    biases = -run.voltage_V[run.voltage_V <= 0][::-1] + 0.0
+    for name in device.electrical:
+        peak = np.array([_peaks(run, bias)[name] for bias in biases])
+        limit = _breakdown(run, name)
+        beyond = np.flatnonzero(peak > limit)
+        if beyond.size:
+            first = biases[beyond[0]]
+            yield (
+                f"{name}: the peak field exceeds the breakdown field, {limit:.3g} V/cm, from {first:g} V reverse "
+                f"({peak[beyond[0]]:.3g} V/cm); breakdown is not in the model"
+            )
+        material = dotted(device).get(name)
+        if material is None:
+            continue
+        ratio = float(material.ensemble(device.kT).electron_escape.field_ratio)
+        beyond = np.flatnonzero(peak * ratio > SATURATION * FIELD_CEILING_V_PER_CM)
+        if beyond.size:
+            yield (
+                f"{name}: tunnelling out of the dots saturates from {biases[beyond[0]]:g} V reverse "
+                f"({peak[beyond[0]] * ratio:.3g} V/cm in the barrier)"
+            )
+    wavelengths = np.concatenate([[run.ask.read_wavelength_nm], run.ask.wavelength_nm])
+    for name in device.order:
+        outside = [wavelengths[~model.covers(wavelengths)] for model in device.layers[name].material.optical_models]
+        far = np.unique(np.concatenate([*outside, np.zeros(0)]))
+        if far.size:
+            ranges = " and ".join(
+                f"{model.range_nm[0]:g} to {model.range_nm[1]:g} nm"
+                for model in device.layers[name].material.optical_models
+                if model.range_nm is not None
+            )
+            yield (
+                f"{name}: the n,k model is extrapolated at {far.size} of {len(np.unique(wavelengths))} wavelengths, "
+                f"{far[0]:g} to {far[-1]:g} nm (data: {ranges})"
+            )
+    for status in (Status.STEP_TOO_SMALL, Status.OUT_OF_ITERATIONS):
+        where = [f"{volt:g} V {name}" for volt, name, each in _statuses(run) if each == status]
+        if where:
+            yield f"no solution at {', '.join(where)}: {status.message}"
+
+
+def _statuses(run: Simulation) -> Iterator[tuple[float, str, Status]]:
+    for name, points in (("dark", run.dark), ("lit", run.lit)):
+        for voltage, status in zip(run.voltage_V, points.status, strict=True):
+            yield float(voltage), name, Status(int(status))
+
+
+def _peaks(run: Simulation, reverse_bias_V: float) -> dict[str, float]:
+    row = int(run.by_bias.rows(reverse_bias_V)[0])
+    return {name: float(field[row]) for name, field in run.by_bias.numbers["peak_field"].items()}
+
+
+def _breakdown(run: Simulation, name: str) -> float:
+    material: Any = run.device.layers[name].material
+    return float(material.bulk(run.device.kT).breakdown_field)
+
+
+# --- what the terminal shows ---------------------------------------------------------------------------------------
+
+
+def _plan(settings: SimulateSettings, ask: Ask) -> str:
+    device = settings.device
+    return (
+        f"{device.name}: {' / '.join(device.order)}\n"
+        f"{len(ask.voltage_V)} voltages dark and lit, {len(set(ask.reverse_bias_V))} biases, "
+        f"{len(ask.wavelength_nm)} wavelengths, {len(ask.frequency_Hz)} frequencies\n"
+        "estimated time: 1 min, compilation included (10 s when the compile cache is filled); nothing was written"
+    )
+
+
+def _print(result: dict[str, Any], console: Console) -> None:
+    at = result["conditions"]
+    console.print(
+        f"at {at['reverse_bias_V']:g} V reverse, {at['wavelength_nm']:g} nm, {at['frequency_Hz']:g} Hz: ",
+        soft_wrap=True,
+    )
+    for name in (
+        "detectivity_Jones",
+        "responsivity_A_per_W",
+        "eqe",
+        "noise_A_per_rtHz",
+        "bandwidth_Hz",
+        "dark_current_A",
+    ):
+        figure = result["figures"][name]
+        console.print(f"  {name} = {figure['value']:.4g}", soft_wrap=True)
+    for warning in result["warnings"]:
+        console.print(f"warning: {warning}", soft_wrap=True)
