@@ -13,10 +13,12 @@ from jaxtyping import Array, Complex, Float, Int
 from invdesign.analyses.illumination import Absorption
 from invdesign.analyses.noise import noise
 from invdesign.analyses.response import quantum_efficiency
-from invdesign.analyses.small_signal import SmallSignal
+from invdesign.analyses.small_signal import SmallSignal, small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.materials.semiconductor import Bulk
 from invdesign.processes.dots import JUMPS
+from invdesign.processes.recombination import Recombination
+from invdesign.processes.site import Site
 from invdesign.solve.assembly import (
     Light,
     System,
@@ -161,6 +163,37 @@ def fluctuation_dissipation(system: System, points: Spectrum) -> Float[Array, " 
     four_kT = 4 * system.kT * ELEMENTARY_CHARGE_C
     allowed = four_kT * (FDT_OF_REAL_PART * real + FDT_OF_MODULUS * modulus)
     return jnp.abs(points.noise - four_kT * real) / allowed
+
+
+class Unthrottled(Recombination):
+    """A process whose thermal generation does not respond to the carriers that it frees."""
+
+    name = "recombination"
+    process: Recombination
+
+    def backward(self, site: Site) -> Float[Array, ""]:
+        return jax.lax.stop_gradient(self.process.backward(site))
+
+
+@eqx.filter_jit
+def fano_factors(system: System, state: State, light: Light) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """S_I/2qI at zero frequency, without the shunt: of the device, and with carriers that cross independently.
+
+    Generation that slows down when carriers are about (the denominator of Shockley, Read and Hall) makes the first less
+    than 1. The second leaves that response out of the linearisation. Where both agree, carriers are independent, and
+    a saturated junction must have 1.
+    """
+    system = eqx.tree_at(lambda s: s.shunt_conductance_S, system, jnp.zeros(()))
+
+    def independent(bulk: Bulk) -> Bulk:
+        processes = tuple(Unthrottled(process) for process in bulk.recombination)
+        return eqx.tree_at(lambda b: b.recombination, bulk, processes)
+
+    regions = tuple(eqx.tree_at(lambda r: r.bulk, region, independent(region.bulk)) for region in system.regions)
+    shot = 2 * ELEMENTARY_CHARGE_C * jnp.abs(current_A(system, state, light))
+    linear = [small_signal(s, state, light) for s in (system, eqx.tree_at(lambda s: s.regions, system, regions))]
+    real, unthrottled = (noise(small, small.transfer(0.0)).total / shot for small in linear)
+    return real, unthrottled
 
 
 @eqx.filter_jit
