@@ -70,7 +70,7 @@ def detailed_balance(system: System, state: State, light: Light) -> dict[str, Fl
         add("hole transport", of_affinity(edge.hole.affinity))
         for site in edge.sites:
             for process in region.bulk.recombination:
-                backward = process.backward(site)
+                backward = jax.vmap(lambda p, at: p.backward(at))(process, site)
                 add(process.name, imbalance(backward * jnp.exp(site.affinity), backward))
         if region.bulk.dots is not None:
             rates = jax.vmap(dot_rates)(region.bulk, edge, region.lengths, region.take(light.dots))

@@ -86,7 +86,7 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
         for end, site in enumerate(edge.sites):
             pair = _square(y[:, end, 1] + y[:, end, 2])
             for process in region.bulk.recombination:
-                rate = process.backward(site) * (1 + jnp.exp(site.affinity))
+                rate = jax.vmap(lambda p, at: p.backward(at))(process, site) * (1 + jnp.exp(site.affinity))
                 place += add(process.name, pair * 2 * half * rate)
             place += add("photogeneration", pair * 2 * region.take(small.light.host)[:, end])
         if region.bulk.dots is not None:

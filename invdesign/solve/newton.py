@@ -230,7 +230,8 @@ def polish(system: System, outcome: Outcome, target: Target) -> Outcome:
 
 def equilibrium_guess(system: System) -> State:
     """Local charge neutrality inside, the contacts' potentials at the ends."""
-    along = system.join([Ohmic().potential(region.bulk, system.kT) for region in system.regions])
+    neutral = jax.vmap(Ohmic().potential, (0, None))
+    along = system.join([neutral(region.bulk, system.kT) for region in system.regions])
     left, right = system.contact_potentials
     psi = jnp.concatenate([left[None], (along[:-1] + along[1:]) / 2, right[None]])
     zero = jnp.zeros_like(psi)
