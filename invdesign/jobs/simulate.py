@@ -17,6 +17,8 @@ from invdesign.run.folder import RunFolder
 from invdesign.schema import InputError, write
 
 SCHEMA = "invdesign/result/1"
+FAINT = 1e-3
+"""Absorptance of the active layers below which figures of merit at that wavelength say little."""
 PERCOLATION = 0.3
 """Volume fraction near which spheres at random begin to touch across the whole layer."""
 SATURATION = 0.5
@@ -134,6 +136,12 @@ def warnings(run: Simulation) -> Iterator[str]:
         thickness = float(device.layers[name].thickness_nm)
         if thickness < diameter:
             yield f"{name}: the layer, {thickness:g} nm, is thinner than a dot, {diameter:g} nm"
+    absorbed = sum(float(run.optical.layers[name][0]) for name in device.active)
+    if absorbed < FAINT:
+        yield (
+            f"at {run.ask.read_wavelength_nm:g} nm the active layers absorb only {absorbed:.2g} of the light, so "
+            "that the figures of merit say little; choose another objective.wavelength_nm"
+        )
     biases = -run.voltage_V[run.voltage_V <= 0][::-1] + 0.0
     for name in device.electrical:
         peak = np.array([_peaks(run, bias)[name] for bias in biases])

@@ -132,17 +132,33 @@ SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _power(value: float, _: Any = None) -> str:
-    """A power of ten, without the slow mathematics parser."""
-    exponent = np.log10(value) if value > 0 else np.nan
-    whole = round(exponent) if np.isfinite(exponent) else 0
-    return f"10{str(whole).translate(SUPERSCRIPT)}" if abs(exponent - whole) < 1e-6 else ""
+    """1, 2 or 5 times a power of ten, without the slow mathematics parser."""
+    if value <= 0:
+        return ""
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    mantissa = round(value / 10.0**exponent)
+    power = f"10{str(exponent).translate(SUPERSCRIPT)}"
+    return power if mantissa == 1 else f"{mantissa}·{power}"
+
+
+def _plain(value: float) -> str:
+    """A number as 0.02 or 3.1·10⁻⁸."""
+    mantissa, _, exponent = f"{value:.3g}".partition("e")
+    if not exponent and abs(value) >= 1e-3:
+        return mantissa
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    mantissa = mantissa.rstrip("0").rstrip(".")
+    power = f"10{str(int(exponent)).translate(SUPERSCRIPT)}"
+    return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
 def _sparse(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(_power))
     axis.set_major_locator(LogLocator(numticks=8))
     low, high = axis.get_view_interval()
-    if high < 1e3 * low:
+    if high < 30 * low:  # a decade alone would be one label
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    elif high < 1e3 * low:
         axis.set_minor_locator(LogLocator(subs=range(2, 10)))
         axis.set_minor_formatter(NullFormatter())
 
@@ -354,7 +370,7 @@ def jv(tables: Tables, result: Result) -> Figure:
 def _lit_label(result: Result) -> str:
     at = result.get("conditions") or {}
     if at.get("lit_irradiance_W_per_cm2"):
-        return f"{at['wavelength_nm']:g} nm, {at['lit_irradiance_W_per_cm2']:g} W/cm²"
+        return f"{at['wavelength_nm']:g} nm, {_plain(at['lit_irradiance_W_per_cm2'])} W/cm²"
     return "lit"
 
 

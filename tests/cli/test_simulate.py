@@ -1,0 +1,210 @@
+"""`python -m invdesign simulate` once, on the default device with few mesh edges, and what it leaves behind.
+
+The optical stack is the paper's, the electrical mesh has 40 edges: coarse, but the relations below hold on any mesh. The light of
+the lit curves is weak and the frequency of interest low, so that a difference of currents is a response.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+import yaml
+
+import invdesign
+from invdesign.constants import ELEMENTARY_CHARGE_C, HC_EV_NM
+from invdesign.device.device import Device
+from invdesign.figures.registry import FIGURES
+from invdesign.jobs.tables import TABLES
+from invdesign.report.figures import FIGURES as DRAWINGS
+from invdesign.run.folder import read_table
+from invdesign.schema import read, write
+
+pytestmark = pytest.mark.slow
+
+AREA_CM2, IRRADIANCE, WAVELENGTH = 0.07, 1e-8, 1240.0
+FAILING_V = 1000.0
+ARGUMENTS = [
+    "device.layers.TiO2.edges=8",
+    "device.layers.QDiP.edges=24",
+    "device.layers.spiro.edges=8",
+    f"reverse_bias_V=[0,1,{FAILING_V:g}]",
+    "voltage={start_V: -1, stop_V: 1, step_V: 0.5}",
+    "spectrum={start_nm: 300, stop_nm: 1400, step_nm: 100}",
+    "frequency={start_Hz: 1, stop_Hz: 1e7, points_per_decade: 2}",
+    f"irradiance_W_per_cm2={IRRADIANCE:g}",
+    "objective.frequency_Hz=1",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("simulate")
+    root = Path(invdesign.__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root), "JAX_COMPILATION_CACHE_DIR": str(place / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "invdesign", "simulate", *ARGUMENTS],
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (path,) = (place / "outputs" / "simulate").iterdir()
+    assert f"results in {path}" in done.stdout
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def tables(folder):
+    return {
+        path.stem: {key: np.asarray(column) for key, column in read_table(path).items()}
+        for path in folder.glob("*.csv")
+    }
+
+
+def at(table, **where):
+    """Rows of a table where the columns have these values."""
+    keep = np.all([table[key] == value for key, value in where.items()], axis=0)
+    return {key: column[keep] for key, column in table.items()}
+
+
+def test_every_table_and_figure_is_there(folder, result, tables):
+    assert set(tables) == set(TABLES) == set(result["tables"])
+    assert {path.stem for path in (folder / "figures").glob("*.png")} == set(DRAWINGS)
+    assert {path.stem for path in (folder / "figures").glob("*.pdf")} == set(DRAWINGS)
+    assert not list(folder.rglob("*.part"))
+
+
+def test_the_result_keeps_its_schema(result):
+    schema = json.loads((Path(invdesign.__file__).parent / "data" / "result.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(result, schema)
+    assert list(result["figures"]) == [figure.name for figure in FIGURES]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(result | {"figures": {"eqe": 0.2}}, schema)
+
+
+UNIT = re.compile(
+    r"_(nm|eV|V|cm3|cm_per_MV|V_per_cm|per_s|cm2_per_Vs|ps|A_per_cm2|A_per_W|Jones|Hz|deg|dB|S|F|A|A_per_rtHz|A2_per_Hz"
+    r"|A2_per_Hz_nm)$"
+)
+TEXT = {"condition", "layer", "dark_status", "lit_status"}
+PURE = {
+    *("reflectance", "transmittance", "extrapolated", "eqe", "gain", "fano", "capture_probability"),
+    *("dot_empty", "dot_electron", "dot_hole", "dot_exciton", "dark_edge_spread", "lit_edge_spread"),
+    *("dark_ln_J_per_F2", "photo_ln_J_per_F2"),
+}
+
+
+def test_every_column_says_its_unit(tables):
+    nameless = {
+        column
+        for table in tables.values()
+        for column in table
+        if not UNIT.search(column) and column not in TEXT | PURE and not column.startswith("absorptance")
+    }
+    assert not nameless
+
+
+def test_photons_are_conserved(tables):
+    """R + T + sum of A = 1 to round-off, and dots and host share what their layer absorbs."""
+    table = tables["absorptance"]
+    layers = ["glass", "FTO", "TiO2", "QDiP", "spiro", "Au"]
+    total = table["reflectance"] + table["transmittance"] + sum(table[f"absorptance_{name}"] for name in layers)
+    np.testing.assert_allclose(total, 1, atol=1e-11)
+    shares = table["absorptance_QDiP_dots"] + table["absorptance_QDiP_host"]
+    np.testing.assert_allclose(shares, table["absorptance_QDiP"], atol=1e-11)
+
+
+def test_weak_light_drives_the_reverse_current_that_the_linear_response_says(tables):
+    """J(lit) - J(dark) = -q EQE photons. 1e-8 W/cm2 changes the state by less than 1e-3; below 1 V the difference keeps 9 digits."""
+    lit = at(tables["jv"], voltage_V=-1.0)
+    photocurrent = lit["lit_current_density_A_per_cm2"] - lit["dark_current_density_A_per_cm2"]
+    eqe = at(tables["gain"], reverse_bias_V=1.0, wavelength_nm=WAVELENGTH)["eqe"]
+    photons = IRRADIANCE * WAVELENGTH / (HC_EV_NM * ELEMENTARY_CHARGE_C)
+    np.testing.assert_allclose(photocurrent, -ELEMENTARY_CHARGE_C * eqe * photons, rtol=1e-3)
+
+
+def test_figures_agree_between_tables(tables, result):
+    """R = q lambda EQE/hc, D* = R sqrt(A)/i_n, and the figures of merit are rows of the tables."""
+    bias = at(tables["noise_bias"], reverse_bias_V=1.0)
+    read_out = at(tables["gain"], reverse_bias_V=1.0, wavelength_nm=WAVELENGTH)
+    np.testing.assert_allclose(read_out["responsivity_A_per_W"], read_out["eqe"] * WAVELENGTH / HC_EV_NM, rtol=1e-9)
+    detectivity = read_out["responsivity_A_per_W"] * np.sqrt(AREA_CM2) / bias["noise_A_per_rtHz"]
+    np.testing.assert_allclose(detectivity, bias["detectivity_Jones"], rtol=1e-9)
+    for name in ("detectivity_Jones", "noise_A_per_rtHz", "dark_current_A"):
+        np.testing.assert_allclose(result["figures"][name]["value"], bias[name], rtol=1e-9)
+    dark = at(tables["jv"], voltage_V=-1.0)["dark_current_density_A_per_cm2"]
+    np.testing.assert_allclose(-dark * AREA_CM2, bias["dark_current_A"], rtol=1e-9)
+
+
+def test_noise_is_the_sum_of_its_processes_and_thermal_at_equilibrium(tables):
+    """S_I = sum over processes; at 0 V in the dark S_I = 4kT Re Y, which the solver reaches to 1e-6."""
+    noise = tables["noise"]
+    parts = sum(column for key, column in noise.items() if key.endswith("_A2_per_Hz"))
+    np.testing.assert_allclose(parts, noise["total_A_per_rtHz"] ** 2, rtol=1e-9)
+    rest = at(tables["noise_bias"], reverse_bias_V=0.0)
+    np.testing.assert_allclose(rest["noise_A_per_rtHz"], rest["thermal_limit_A_per_rtHz"], rtol=1e-6)
+
+
+def test_the_bandwidth_is_where_the_response_has_fallen_by_3_dB(tables, result):
+    """The table has 2 points per decade, between which the response is smooth: interpolation finds the point to 20 %."""
+    (entry,) = (one for one in result["biases"] if one["reverse_bias_V"] == 1.0)
+    assert entry["bandwidth_Hz"] == pytest.approx(result["figures"]["bandwidth_Hz"]["value"])
+    response = at(tables["photoresponse"], reverse_bias_V=1.0)
+    crossing = np.interp(10 * np.log10(2), -response["relative_dB"], np.log(response["frequency_Hz"]))
+    assert np.exp(crossing) == pytest.approx(entry["bandwidth_Hz"], rel=0.2)
+    assert response["relative_dB"][0] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_bands_are_flat_at_equilibrium_and_split_by_the_bias(tables):
+    bands = tables["bands"]
+    rest = at(bands, condition="equilibrium")
+    for level in ("electron_quasi_fermi_eV", "hole_quasi_fermi_eV"):
+        np.testing.assert_allclose(rest[level], 0, atol=1e-9)
+    biased = at(bands, condition="dark", reverse_bias_V=1.0)
+    assert biased["electron_quasi_fermi_eV"][0] == 0 and biased["hole_quasi_fermi_eV"][-1] == pytest.approx(1.0)
+    inside = biased["layer"] == "QDiP"
+    states = [biased[f"dot_{state}"] for state in ("empty", "electron", "hole", "exciton")]
+    np.testing.assert_allclose(sum(states)[inside], 1, rtol=1e-9)
+    assert np.all(np.isnan(states[0][~inside]))
+
+
+def test_a_bias_without_solution_is_nan_with_a_status_and_the_others_are_not(tables, result):
+    jv = tables["jv"]
+    failed = jv["voltage_V"] == -FAILING_V
+    assert set(jv["dark_status"][failed]) == {"step_too_small"} and set(jv["dark_status"][~failed]) == {"converged"}
+    assert np.all(np.isnan(jv["dark_current_density_A_per_cm2"]) == failed)
+    assert np.all(np.isnan(at(tables["spectrum"], reverse_bias_V=FAILING_V)["eqe"]))
+    assert np.all(at(tables["spectrum"], reverse_bias_V=1.0)["eqe"] > 0)
+    assert result["status"] == "partly failed" and any("no solution at -1000 V dark" in w for w in result["warnings"])
+
+
+def test_warnings_name_what_is_extrapolated(tables, result):
+    assert any(warning.startswith("spiro: the n,k model is extrapolated") for warning in result["warnings"])
+    flags = dict(zip(tables["spectrum"]["wavelength_nm"], tables["spectrum"]["extrapolated"], strict=True))
+    assert flags[600.0] == 0 and flags[1400.0] == 1
+
+
+def test_the_device_is_saved_as_it_was_simulated(folder):
+    data = yaml.safe_load((folder / "device.yaml").read_text())
+    device = read(Device, data)
+    assert device.layers["QDiP"].edges == 24 and write(device) == data
+
+
+def test_the_report_is_one_file(folder):
+    page = (folder / "report.html").read_text()
+    assert page.count("<img ") == page.count("data:image/png;base64,") == len(DRAWINGS)
+    assert not re.search(r"""(src|href)=["'](?!data:)|<script|@import|url\(""", page)
+    assert "detectivity" in page and "no solution at -1000 V" in page
