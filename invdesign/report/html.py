@@ -39,6 +39,7 @@ ul.warnings li { color: #8a4b00; }
 .bad { color: #b3261e; font-weight: 600; }
 .good { color: #1b6e3c; }
 code { font-size: .9em; }
+div.wide { overflow-x: auto; }
 @media print { figure { break-inside: avoid; } }
 """
 
@@ -89,19 +90,19 @@ def _symbol_text(text: Any) -> str:
     return re.sub(r"_(\w+)", r"<sub>\1</sub>", raised).replace("ohm", "Ω")
 
 
+NAMES = {
+    "detectivity_Jones": "detectivity",
+    "eqe": "external quantum efficiency",
+    "bandwidth_Hz": "3-dB bandwidth",
+    "noise_A_per_rtHz": "current noise",
+    "fano": "Fano factor",
+}
+
+
 def _words(name: str) -> str:
     """`dark_current_A` as words, without its unit."""
-    known = {
-        "detectivity_Jones": "detectivity D*",
-        "eqe": "external quantum efficiency",
-        "bandwidth_Hz": "3-dB bandwidth",
-    }
-    for suffix in ("_A_per_rtHz", "_W_per_rtHz", "_V_per_cm", "_A_per_W", "_Jones", "_Hz", "_nm", "_A", "_F", "_V"):
-        if name in known:
-            return known[name]
-        if name.endswith(suffix):
-            return name.removesuffix(suffix).replace("_", " ")
-    return known.get(name, name.replace("_", " "))
+    units = r"_(A_per_rtHz|W_per_rtHz|V_per_cm|A_per_W|Jones|Hz|nm|A|F|V|s)$"
+    return NAMES.get(name) or re.sub(units, "", name).replace("_", " ")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], text: Sequence[int] = (0,)) -> str:
@@ -112,7 +113,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], text: Sequence[in
         return f"<tr>{''.join(made)}</tr>"
 
     lines = [row(cells, "td") for cells in rows]
-    return f"<table>\n{row(head, 'th')}\n" + "\n".join(lines) + "\n</table>" if lines else ""
+    body = "\n".join([row(head, "th"), *lines])
+    return f'<div class="wide"><table>\n{body}\n</table></div>' if lines else ""
 
 
 def _section(title: str, *parts: str) -> str:
@@ -124,8 +126,8 @@ def _paragraph(text: str) -> str:
     return f"<p>{text}</p>" if text else ""
 
 
-def _list(items: Iterable[Any], css: str = "") -> str:
-    lines = "".join(f"<li>{_text(item)}</li>" for item in items)
+def _list(items: Iterable[Any], css: str = "", escape: bool = True) -> str:
+    lines = "".join(f"<li>{_text(item) if escape else item}</li>" for item in items)
     return f'<ul class="{css}">{lines}</ul>' if lines else ""
 
 
@@ -308,12 +310,16 @@ def _constraints(result: Mapping[str, Any]) -> str:
         price = row.get("shadow_price_percent")
         if price is not None and (row.get("active") or abs(price) > 1e-3):
             verb = "raises" if price > 0 else "lowers"
-            limit = f"{row.get('limit', math.nan):.4g} {row.get('unit', '')}".removesuffix(" 1")
-            prices.append(f"{_words(name)}: a limit 10 % larger than {limit} {verb} the figure by {abs(price):.2g} %.")
+            limit = f"{_number(row.get('limit'))} {_unit(row.get('unit'))}".strip()
+            name = _text(_words(name))
+            prices.append(f"{name}: a limit 10 % larger than {limit} {verb} the figure by {_number(abs(price), 2)} %.")
     head = ("constraint", "at the optimum", "limit", "unit", "", "multiplier")
     quiet = "No constraint is active: none of them costs anything at the optimum." if rows and not prices else ""
     return _section(
-        "Constraints and what they cost", _table(head, rows, text=(0, 3, 4)), _list(prices), _paragraph(quiet)
+        "Constraints and what they cost",
+        _table(head, rows, text=(0, 3, 4)),
+        _list(prices, escape=False),
+        _paragraph(quiet),
     )
 
 

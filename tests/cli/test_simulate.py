@@ -1,7 +1,7 @@
 """`python -m invdesign simulate` once, on the default device with few mesh edges, and what it leaves behind.
 
-The optical stack is the paper's, the electrical mesh has 40 edges: coarse, but the relations below hold on any mesh. The light of
-the lit curves is weak and the frequency of interest low, so that a difference of currents is a response.
+The optical stack is the paper's, the electrical mesh has 40 edges: coarse, but the relations below hold on any mesh.
+The light of the lit curves is weak and the frequency of interest low, so that a difference of currents is a response.
 """
 
 import json
@@ -33,6 +33,8 @@ ARGUMENTS = [
     "device.layers.TiO2.edges=8",
     "device.layers.QDiP.edges=24",
     "device.layers.spiro.edges=8",
+    "device.layers.spiro.material.breakdown_field_V_per_cm=1e6",
+    "device.layers.QDiP.material.dots.volume_fraction=0.35",
     f"reverse_bias_V=[0,1,{FAILING_V:g}]",
     "voltage={start_V: -1, stop_V: 1, step_V: 0.5}",
     "spectrum={start_nm: 300, stop_nm: 1400, step_nm: 100}",
@@ -128,7 +130,10 @@ def test_photons_are_conserved(tables):
 
 
 def test_weak_light_drives_the_reverse_current_that_the_linear_response_says(tables):
-    """J(lit) - J(dark) = -q EQE photons. 1e-8 W/cm2 changes the state by less than 1e-3; below 1 V the difference keeps 9 digits."""
+    """J(lit) - J(dark) = -q EQE photons.
+
+    1e-8 W/cm2 changes the state by less than 1e-3; the currents are given with twelve digits, their difference has ten.
+    """
     lit = at(tables["jv"], voltage_V=-1.0)
     photocurrent = lit["lit_current_density_A_per_cm2"] - lit["dark_current_density_A_per_cm2"]
     eqe = at(tables["gain"], reverse_bias_V=1.0, wavelength_nm=WAVELENGTH)["eqe"]
@@ -159,7 +164,7 @@ def test_noise_is_the_sum_of_its_processes_and_thermal_at_equilibrium(tables):
 
 
 def test_the_bandwidth_is_where_the_response_has_fallen_by_3_dB(tables, result):
-    """The table has 2 points per decade, between which the response is smooth: interpolation finds the point to 20 %."""
+    """The table has 2 points per decade, between which the response is smooth: interpolation finds it to 20 %."""
     (entry,) = (one for one in result["biases"] if one["reverse_bias_V"] == 1.0)
     assert entry["bandwidth_Hz"] == pytest.approx(result["figures"]["bandwidth_Hz"]["value"])
     response = at(tables["photoresponse"], reverse_bias_V=1.0)
@@ -191,8 +196,20 @@ def test_a_bias_without_solution_is_nan_with_a_status_and_the_others_are_not(tab
     assert result["status"] == "partly failed" and any("no solution at -1000 V dark" in w for w in result["warnings"])
 
 
-def test_warnings_name_what_is_extrapolated(tables, result):
-    assert any(warning.startswith("spiro: the n,k model is extrapolated") for warning in result["warnings"])
+def test_the_capture_probability_is_that_of_the_paper(tables):
+    """P = 1/(1 + mu F tau_c/L) = 0.09 at 10 cm2/Vs, 1 MV/cm and 1 ps over 9.8 nm; tau_c/L does not depend on loading."""
+    table = tables["capture"]
+    own = at(table, mobility_cm2_per_Vs=10.0, field_V_per_cm=1e6, capture_time_ps=table["capture_time_ps"].min())
+    assert own["capture_probability"] == pytest.approx([0.09], abs=0.005)
+
+
+def test_warnings_name_what_is_extrapolated_and_what_is_beyond_its_limits(tables, result):
+    for said in (
+        "spiro: the n,k model is extrapolated",
+        "spiro: the peak field exceeds the breakdown field, 1e+06 V/cm, from 1 V reverse",
+        "QDiP: at a volume fraction of 0.35 dots touch",
+    ):
+        assert any(warning.startswith(said) for warning in result["warnings"]), result["warnings"]
     flags = dict(zip(tables["spectrum"]["wavelength_nm"], tables["spectrum"]["extrapolated"], strict=True))
     assert flags[600.0] == 0 and flags[1400.0] == 1
 
