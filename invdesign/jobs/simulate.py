@@ -29,7 +29,7 @@ def run(settings: SimulateSettings, folder: RunFolder | None, console: Console) 
     """Simulate, tabulate, plot and report (a dry run has no folder). Returns 0, or 1 if no bias could be solved."""
     ask = asked(settings)
     if folder is None:
-        console.print(_plan(settings, ask))
+        console.print(_plan(settings, ask), soft_wrap=True)
         return 0
     console.print(f"compiling and simulating {settings.device.name}")
     simulation = simulate(settings.device, ask)
@@ -208,14 +208,14 @@ def _plan(settings: SimulateSettings, ask: Ask) -> str:
         f"{device.name}: {' / '.join(device.order)}\n"
         f"{len(ask.voltage_V)} voltages dark and lit, {len(set(ask.reverse_bias_V))} biases, "
         f"{len(ask.wavelength_nm)} wavelengths, {len(ask.frequency_Hz)} frequencies\n"
-        "estimated time: 1 min, compilation included (10 s when the compile cache is filled); nothing was written"
+        "estimated time: 1 min, compilation included (20 s when the compile cache is filled); nothing was written"
     )
 
 
 def _print(result: dict[str, Any], console: Console) -> None:
     at = result["conditions"]
     console.print(
-        f"at {at['reverse_bias_V']:g} V reverse, {at['wavelength_nm']:g} nm, {at['frequency_Hz']:g} Hz: ",
+        f"at {at['reverse_bias_V']:g} V reverse, {at['wavelength_nm']:g} nm, {at['frequency_Hz']:g} Hz:",
         soft_wrap=True,
     )
     for name in (

@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from invdesign.analyses.illumination import Absorption, absorption, steady_light
+from invdesign.analyses.illumination import Absorption, absorption, photon_flux
 from invdesign.analyses.noise import noise
 from invdesign.analyses.operating_point import OperatingPoint, reach
 from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import HC_EV_NM
-from invdesign.device.device import Device, Monochromatic
+from invdesign.device.device import Device
 from invdesign.device.mesh import normalised_nodes
 from invdesign.figures.registry import FIGURES, Characterisation
-from invdesign.materials.optical import extrapolated
+from invdesign.materials.optical import extrapolated, require
 from invdesign.materials.quantum_dots import REFERENCE_FREE_PATH_NM, DotsInHost
 from invdesign.results import Status
 from invdesign.solve.assembly import Light, balance, discretise, edge_states, populations
@@ -139,10 +139,9 @@ class Point(eqx.Module):
 
 
 @jax.jit
-def _solve(device: Device, voltage_V: Float[Array, " point"], scale: Float[Array, " point"]) -> Point:
-    """Operating points along lists of voltages and of multiples of the device's light, each from the one before."""
-    system, full = discretise(device), steady_light(device)
-    assert full is not None
+def _solve(device: Device, full: Light, voltage_V: Float[Array, " point"], scale: Float[Array, " point"]) -> Point:
+    """Operating points along lists of voltages and of multiples of a light, each from the one before."""
+    system = discretise(device)
 
     def step(state: State, at: tuple[Array, Array]) -> tuple[State, Point]:
         voltage, part = at
@@ -272,15 +271,10 @@ def simulate(device: Device, ask: Ask) -> Simulation:
     """
     wavelengths = np.concatenate([[ask.read_wavelength_nm, COMPARED_WAVELENGTH_NM], ask.wavelength_nm])
     models = [model for name in device.order for model in device.layers[name].material.optical_models]
-    for model in models:
-        model.require(wavelengths)
-    lit = device
-    if device.illumination.spectrum() is None:
-        light = Monochromatic(
-            wavelength_nm=jnp.asarray(ask.read_wavelength_nm, jnp.float64),
-            irradiance_W_per_cm2=jnp.asarray(ask.irradiance_W_per_cm2, jnp.float64),
-        )
-        lit = eqx.tree_at(lambda d: d.illumination, device, light)
+    require(models, wavelengths)
+    optical = _absorption(device, jnp.asarray(wavelengths))
+    is_dark = device.illumination.spectrum() is None
+    light = _light(device, ask, optical)
 
     # walk away from zero, dark before lit: each point starts from a near one
     reverse = -np.asarray(ask.reverse_bias_V, float)
@@ -289,24 +283,20 @@ def simulate(device: Device, ask: Ask) -> Simulation:
     path, back = voltage[order], np.argsort(order)
     count = len(voltage)
     scale = np.repeat([0.0, 1.0], count)
-    points = jax.tree.map(np.asarray, _solve(lit, jnp.asarray(np.tile(path, 2)), jnp.asarray(scale)))
+    points = jax.tree.map(np.asarray, _solve(device, light, jnp.asarray(np.tile(path, 2)), jnp.asarray(scale)))
     dark_raw, lit_raw = (
         jax.tree.map(lambda x, h=half: x[h * count : (h + 1) * count][back], points) for half in (0, 1)
     )
     dark, bright = _blank(dark_raw), _blank(lit_raw)
 
-    is_dark = device.illumination.spectrum() is None
     own = dark_raw if is_dark else lit_raw
-    optical = _absorption(device, jnp.asarray(wavelengths))
-    full = steady_light(lit)
-    assert full is not None
-    steady = jax.tree.map(lambda x: x * (0.0 if is_dark else 1.0), full)
+    steady = jax.tree.map(lambda x: x * (0.0 if is_dark else 1.0), light)
 
     def respond(reverse_bias: np.ndarray, frequency: np.ndarray) -> Response:
         at = np.array([int(np.argmin(np.abs(voltage + bias))) for bias in reverse_bias])
         states = jax.tree.map(lambda x: jnp.asarray(x[at]), own.state)
         load = jnp.asarray(ask.load_ohm, jnp.float64)
-        rows = _respond(lit, optical, steady, states, jnp.asarray(voltage[at]), jnp.asarray(frequency), load)
+        rows = _respond(device, optical, steady, states, jnp.asarray(voltage[at]), jnp.asarray(frequency), load)
         failed = own.status[at] != Status.CONVERGED
         return Response(reverse_bias, frequency, jax.tree.map(lambda x: _hide(np.asarray(x), failed), rows))
 
@@ -340,6 +330,18 @@ def simulate(device: Device, ask: Ask) -> Simulation:
         bandwidth,
         level * ask.read_wavelength_nm / HC_EV_NM,
     )
+
+
+def _light(device: Device, ask: Ask, optical: Absorption) -> Light:
+    """Light of the lit curves: the device's own, else monochromatic at the wavelength of interest."""
+    spectrum = device.illumination.spectrum()
+    if spectrum is None:
+        flux = photon_flux(optical.wavelength_nm[0], jnp.asarray(ask.irradiance_W_per_cm2, jnp.float64))
+        return Light(optical.host[..., 0] * flux, optical.dots[..., 0] * flux)
+    wavelength, irradiance = spectrum
+    for name in device.order:
+        require(device.layers[name].material.optical_models, wavelength)
+    return _absorption(device, wavelength).light(photon_flux(wavelength, irradiance))
 
 
 def _bandwidths(respond: Any, biases: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:

@@ -197,7 +197,7 @@ def test_a_bias_without_solution_is_nan_with_a_status_and_the_others_are_not(tab
 
 
 def test_the_capture_probability_is_that_of_the_paper(tables):
-    """P = 1/(1 + mu F tau_c/L) = 0.09 at 10 cm2/Vs, 1 MV/cm and 1 ps over 9.8 nm; tau_c/L does not depend on loading."""
+    """P = 1/(1 + mu F tau_c/L) = 0.09 at 10 cm2/Vs, 1 MV/cm and 1 ps over 9.8 nm; any loading has this tau_c/L."""
     table = tables["capture"]
     own = at(table, mobility_cm2_per_Vs=10.0, field_V_per_cm=1e6, capture_time_ps=table["capture_time_ps"].min())
     assert own["capture_probability"] == pytest.approx([0.09], abs=0.005)
