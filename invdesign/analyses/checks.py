@@ -134,9 +134,9 @@ def carrier_budget(system: System, state: State, light: Light) -> Float[Array, "
 class Spectrum(eqx.Module):
     """Small-signal numbers at a list of frequencies and reading edges."""
 
-    admittance: Complex[Array, " point"]
-    noise: Float[Array, " point"]
-    eqe: Complex[Array, "point wavelength"]
+    admittance: Complex[Array, "*point"]
+    noise: Float[Array, "*point"]
+    eqe: Complex[Array, "*point wavelength"]
 
 
 @eqx.filter_jit

@@ -69,7 +69,7 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
     places = []
     node = transfer.node
     ends = jnp.stack([node[:-1], node[1:]], axis=1)
-    reads = jnp.zeros(system.nodes - 1).at[transfer.read_edge].set(transfer.direct)
+    reads = jnp.zeros(system.nodes - 1, complex).at[transfer.read_edge].set(transfer.direct)
     unknowns = edge_unknowns(state.u, state.v)
 
     def add(name: str, density: Array) -> Array:

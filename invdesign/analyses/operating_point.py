@@ -15,9 +15,9 @@ from invdesign.solve.newton import (
     Stage,
     State,
     Target,
-    current_A,
     equilibrium_guess,
     polish,
+    terminal_current_A,
     walk,
 )
 
@@ -48,7 +48,8 @@ class OperatingPoint(eqx.Module):
     @property
     def current_A(self) -> Float[Array, ""]:
         """Terminal current into the anode, shunt included."""
-        return current_A(self.system, self.state, self.light)
+        edges = balance(self.system, self.state.u, self.state.v, self.light)
+        return terminal_current_A(self.system, edges, self.state.v)
 
     @property
     def current_density_A_per_cm2(self) -> Float[Array, " edge"]:
@@ -113,9 +114,10 @@ def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings 
         state, before = carry
         outcome = walk(system, state, Target(before / system.kT, light), Target(voltage / system.kT, light), settings)
         outcome = polish(system, outcome, Target(voltage / system.kT, light))
-        flows = balance(system, outcome.state.u, outcome.state.v, light).conduction
+        edges = balance(system, outcome.state.u, outcome.state.v, light)
+        flows = edges.conduction
         spread = (jnp.max(flows) - jnp.min(flows)) / jnp.maximum(jnp.abs(jnp.mean(flows)), 1e-300)
-        row = (current_A(system, outcome.state, light), spread, outcome.status, outcome.state)
+        row = (terminal_current_A(system, edges, outcome.state.v), spread, outcome.status, outcome.state)
         ok = outcome.converged
         kept = jax.tree.map(lambda new, old: jnp.where(ok, new, old), (outcome.state, voltage), carry)
         return kept, row

@@ -28,7 +28,7 @@ class Transfer(eqx.Module):
     """Per volt in series with the circuit: the admittance at the terminals, S."""
     parallel: Complex[Array, ""]
     """Per ampere across the junction."""
-    direct: Float[Array, ""]
+    direct: Complex[Array, ""]
     """Per particle current density (cm^-2 s^-1) along +x on the edge where the current is read."""
     read_edge: Int[Array, ""]
     """That edge."""
@@ -70,13 +70,15 @@ class SmallSignal(eqx.Module):
         onto_dots = jnp.einsum("eri,erij->erj", at_ends, edges.rows_by_dots)
         transposed = jnp.moveaxis(own, (0, 1, 2, 3), (2, 3, 1, 0))
         dots = eliminate(transposed, jnp.moveaxis(onto_dots, 2, 0)[:, None])[:, 0]
+        # a current that no row of the junction sees is divided between the junction's admittance and the circuit
+        parallel = 1 - impedance / system.kT * circuit[0]
         return Transfer(
             omega,
             -node,
             jnp.moveaxis(dots, 0, 2),
             circuit[0] / system.kT,
-            1 - impedance / system.kT * circuit[0],
-            jnp.asarray(scale),
+            parallel,
+            scale * parallel,
             read,
         )
 

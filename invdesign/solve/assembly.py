@@ -11,6 +11,7 @@ recombination` in particles per cm^2 (and per second). An edge belongs to one la
 nodes; a node on a material interface collects from either side with either material, which keeps order 2 there.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -219,16 +220,10 @@ def edge_state(bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"]) -> Ed
     return EdgeState((left, right), electron, hole, permittivity * field)
 
 
-def dot_rates(
-    bulk: Bulk, state: EdgeState, length: Array, photons: Float[Array, "2"], escape: Escape | None = None
-) -> list[DotRates]:
-    """Rates of one dot at both ends of an edge; `photons` are those absorbed by dots in either half (cm^-2 s^-1).
-
-    `escape` is the enhancement by the field, if it is known already.
-    """
+def dot_rates(bulk: Bulk, state: EdgeState, length: Array, photons: Float[Array, "2"]) -> list[DotRates]:
+    """Rates of one dot at both ends of an edge; `photons` are those absorbed by dots in either half (cm^-2 s^-1)."""
     assert bulk.dots is not None
-    if escape is None:
-        escape = bulk.dots.escape(state.sites[0].field, state.sites[0].kT)
+    escape = bulk.dots.escape(state.sites[0].field, state.sites[0].kT)
     excitation = photons / (length / 2 * bulk.dots.density)
     return [bulk.dots.rates(site, escape, light) for site, light in zip(state.sites, excitation, strict=True)]
 
@@ -277,58 +272,80 @@ def edge_populations(
     return jnp.stack([bulk.dots.stationary(site, rate)[0] for site, rate in zip(state.sites, rates, strict=True)])
 
 
+def _end_linearisation(
+    bulk: Bulk,
+    half: Array,
+    site: Site,
+    populations: Float[Array, "4"],
+    photons: Float[Array, ""],
+    escape: tuple[Escape, Escape] | None,
+) -> Float[Array, "8 6"]:
+    """Derivatives of what happens at one end of an edge, as sums over one-way jumps.
+
+    Rows: charge, losses of electrons and holes, balances of the dot states (e, h, X), stored electrons and holes. Columns: ln n, ln
+    p, field, and the populations of (e, h, X) at the cost of the empty state. `escape` is the field's enhancement and its slope: a
+    first derivative is all that is wanted, and the barrier integrals need not be carried along in six directions.
+    """
+
+    def happens(moved: Float[Array, "6"]) -> Float[Array, "8"]:
+        n, p = site.n * jnp.exp(moved[0]), site.p * jnp.exp(moved[1])
+        here = dataclasses.replace(site, n=n, p=p, affinity=site.affinity + moved[0] + moved[1])
+        loss_n = loss_p = host_recombination(bulk, here)
+        density, dot_row = p - n + bulk.doping, jnp.zeros(3)
+        if bulk.dots is not None and escape is not None:
+            enhanced = jax.tree.map(lambda value, slope: value + slope * moved[2], *escape)
+            filling = populations + jnp.concatenate([-jnp.sum(moved[3:], keepdims=True), moved[3:]])
+            rates = bulk.dots.rates(here, enhanced, photons / (half * bulk.dots.density))
+            forward, backward = bulk.dots.one_way(rates, filling)
+            net = forward - backward
+            gain_n, gain_p = jnp.asarray(_HOST_STOICHIOMETRY, jnp.float64).T @ net
+            loss_n, loss_p = loss_n - gain_n, loss_p - gain_p
+            dot_row = jnp.asarray(_DOT_STOICHIOMETRY, jnp.float64).T @ net
+            density += bulk.dots.density * (filling[HOLE] - filling[ELECTRON])
+        return half * jnp.concatenate([jnp.stack([density, loss_n, loss_p]), dot_row, jnp.stack([n, p])])
+
+    return jax.jacfwd(happens)(jnp.zeros(6))
+
+
 def edge_linearisation(
     bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"], dots: Float[Array, "2"]
 ) -> EdgeLinearisation:
     """Differentiate an edge's one-way jumps at its stationary populations."""
     populations = edge_populations(bulk, kT, length, x, dots)
+    state = edge_state(bulk, kT, length, x)
     half = length / 2
+    escape = None
     if bulk.dots is not None:
-        field = edge_state(bulk, kT, length, x).sites[0].field
-        ensemble = bulk.dots
-        # a first derivative is all that is wanted: the barrier integrals need not be carried along in ten directions
-        escape, slope = jax.jvp(lambda f: ensemble.escape(f, kT), (field,), (jnp.ones_like(field),))
+        ensemble, field = bulk.dots, state.sites[0].field
+        escape = jax.jvp(lambda f: ensemble.escape(f, kT), (field,), (jnp.ones_like(field),))
+    sites = jax.tree.map(lambda *ends: jnp.stack(ends), *state.sites)
+    ends = jax.vmap(lambda *end: _end_linearisation(bulk, half, *end, escape))(sites, populations, dots)
 
-    def jumps(x: Array, shift: Array) -> tuple[Array, Array, Array, Array, Array]:
-        """Rows, dot balances, storage and fluxes as sums over one-way jumps; only the derivatives are used.
+    def hops(x: Float[Array, "7"]) -> tuple[Array, Array, Array]:
+        moved = edge_state(bulk, kT, length, x)
+        return moved.electron.net, moved.hole.net, moved.displacement
 
-        `shift` displaces the populations of (e, h, X) at both ends at the cost of the empty state.
-        """
-        state = edge_state(bulk, kT, length, x)
-        rates = [None, None]
-        if bulk.dots is not None:
-            moved = state.sites[0].field - field
-            here = jax.tree.map(lambda value, rise: value + rise * moved, escape, slope)
-            rates = dot_rates(bulk, state, length, dots, here)
-        filling = populations + jnp.concatenate([-jnp.sum(shift, keepdims=True), shift])
-        charge, loss_n, loss_p, dot_rows, storage = [], [], [], [], []
-        for end, (site, rate) in enumerate(zip(state.sites, rates, strict=True)):
-            n = p = host_recombination(bulk, site)
-            density = site.p - site.n + bulk.doping
-            if bulk.dots is not None:
-                forward, backward = bulk.dots.one_way(rate, filling[end])
-                net = forward - backward
-                gain_n, gain_p = jnp.asarray(_HOST_STOICHIOMETRY, jnp.float64).T @ net
-                n, p = n - gain_n, p - gain_p
-                dot_rows.append(half * (jnp.asarray(_DOT_STOICHIOMETRY, jnp.float64).T @ net))
-                density += bulk.dots.density * (filling[end, HOLE] - filling[end, ELECTRON])
-            else:
-                dot_rows.append(jnp.zeros(3))
-            charge.append(half * density)
-            loss_n.append(half * n)
-            loss_p.append(half * p)
-            storage.append(half * jnp.stack([jnp.zeros_like(half), site.n, site.p]))
-        rows = _rows(state, charge, loss_n, loss_p)
-        conduction = state.hole.net - state.electron.net
-        return rows, jnp.stack(dot_rows), jnp.stack(storage), conduction, state.displacement
-
-    # an end sees only its own dots, and the rows are linear in them: one shift for both ends
-    derivatives = jax.jacfwd(jumps, (0, 1))(x, jnp.zeros(3))
-    rows, dot_rows, storage, conduction, displacement = (by_state for by_state, _ in derivatives)
-    rows_by_dots, dots_by_dots = (by_shift for _, by_shift in derivatives[:2])
+    electron, hole, displacement = jax.jacfwd(hops)(x)
+    # ln n = psi - phi_n, ln p = v + phi_p - psi, and the field, by the seven unknowns of the edge
+    slope = kT / length
+    by_left = jnp.asarray([[1.0, -1, 0, 0, 0, 0, 0], [-1, 0, 1, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0]])
+    by_right = jnp.asarray([[0.0, 0, 0, 1, -1, 0, 0], [0, 0, 0, -1, 0, 1, 1], [0, 0, 0, 0, 0, 0, 0]])
+    by_unknowns = jnp.stack([by_left, by_right]).at[:, 2, 0].set(slope).at[:, 2, 3].set(-slope)
+    local = ends[:, :, :3] @ by_unknowns
+    out = jnp.stack([displacement, electron, hole])
+    sign = jnp.asarray([1.0, -1.0, -1.0])[:, None]
+    rows = jnp.stack([sign * local[0, :3] - out, sign * local[1, :3] + out])
+    storage = jnp.concatenate([jnp.zeros((2, 1, 7)), local[:, 6:]], axis=1)
     density = jnp.zeros(()) if bulk.dots is None else bulk.dots.density
     return EdgeLinearisation(
-        rows, rows_by_dots, dot_rows, dots_by_dots, storage, density * half, conduction, displacement
+        rows,
+        sign * ends[:, :3, 3:],
+        local[:, 3:6],
+        ends[:, 3:6, 3:],
+        storage,
+        density * half,
+        hole - electron,
+        displacement,
     )
 
 
@@ -433,10 +450,17 @@ def free_rows(system: System, side: int) -> Float[Array, "3"]:
 
 def residual(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light) -> Float[Array, "node 3"]:
     """Rows of all nodes; zero at the operating point."""
-    rows = to_nodes(balance(system, u, v, light).rows)
-    return rows.at[0].set(boundary_rows(system, 0, u[0], v, rows[0])).at[-1].set(
-        boundary_rows(system, 1, u[-1], v, rows[-1])
-    )
+    return collect(system, u, v, balance(system, u, v, light))
+
+
+def collect(
+    system: System, u: Float[Array, "node 3"], v: Float[Array, ""], edges: EdgeBalance
+) -> Float[Array, "node 3"]:
+    """Rows of all nodes from the balances of all edges."""
+    rows = to_nodes(edges.rows)
+    left = boundary_rows(system, 0, u[0], v, rows[0])
+    right = boundary_rows(system, 1, u[-1], v, rows[-1])
+    return rows.at[0].set(left).at[-1].set(right)
 
 
 def assemble(

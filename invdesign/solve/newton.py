@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Inexact, Int
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Ohmic
 from invdesign.results import Status
-from invdesign.solve.assembly import Light, System, assemble, balance, linearise, residual, without_dots
+from invdesign.solve.assembly import EdgeBalance, Light, System, assemble, balance, collect, linearise, without_dots
 from invdesign.solve.tridiagonal import BlockTridiagonal, Bordered, solve
 
 
@@ -63,22 +63,26 @@ class Target(eqx.Module):
     light: Light
 
 
+def terminal_current_A(system: System, edges: EdgeBalance, v: Float[Array, ""]) -> Float[Array, ""]:
+    """Current into the anode (A), shunt included, from the balances of the edges at the junction voltage `v`."""
+    junction = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2 * edges.conduction[system.read_edge]
+    return junction + system.shunt_conductance_S * v * system.kT
+
+
 def current_A(system: System, state: State, light: Light) -> Float[Array, ""]:
-    """Terminal current into the anode (A), shunt included."""
-    density = balance(system, state.u, state.v, light).conduction[system.read_edge]
-    junction = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2 * density
-    return junction + system.shunt_conductance_S * state.v * system.kT
-
-
-def circuit(system: System, state: State, target: Target) -> Float[Array, ""]:
-    """Kirchhoff's law of the series resistance, over kT/q; zero at the operating point."""
-    drop = system.series_resistance_ohm * current_A(system, state, target.light) / system.kT
-    return state.v + drop - target.voltage
+    """Terminal current into the anode (A) of a state, shunt included."""
+    return terminal_current_A(system, balance(system, state.u, state.v, light), state.v)
 
 
 def equations(system: System, state: State, target: Target) -> tuple[Float[Array, "node 3"], Float[Array, " global"]]:
-    """All equations of the device in its circuit."""
-    return residual(system, state.u, state.v, target.light), circuit(system, state, target)[None]
+    """All equations of the device in its circuit; zero at the operating point.
+
+    The rows of the nodes, and Kirchhoff's law of the series resistance over kT/q.
+    """
+    edges = balance(system, state.u, state.v, target.light)
+    current = terminal_current_A(system, edges, state.v)
+    drop = system.series_resistance_ohm * current / system.kT
+    return collect(system, state.u, state.v, edges), (state.v + drop - target.voltage)[None]
 
 
 def matrix(system: System, state: State, target: Target) -> Bordered:

@@ -115,26 +115,27 @@ def thomas(matrix: BlockTridiagonal, rhs: Inexact[Array, "node block rhs"]) -> I
 
 
 def _scaled_solve(matrix: Bordered, rhs: tuple[Array, Array], core_solver: CoreSolver, refinements: int) -> tuple:
-    """One elimination with rows scaled to unit maximum, the border by its Schur complement, then refinement."""
-    core, k = matrix.core, matrix.corner.shape[0]
+    """Eliminate with rows scaled to unit maximum, the border by its Schur complement, and refine.
+
+    Each round solves for the residual of the round before, all with one (compiled) elimination.
+    """
+    core = matrix.core
     blocks = jnp.concatenate([core.lower, core.diagonal, core.upper], axis=2)
     scale = 1 / jnp.max(jnp.abs(blocks), axis=2)
-    core = jax.tree.map(lambda a: a * scale[:, :, None], core)
-    columns = matrix.columns * scale[:, :, None]
-    column_solutions = core_solver(core, columns)
-    schur = matrix.corner - jnp.tensordot(matrix.rows, column_solutions, 2)
+    scaled = jax.tree.map(lambda a: a * scale[:, :, None], core)
 
-    def once(b: Array, h: Array) -> tuple[Array, Array]:
-        x = core_solver(core, (b * scale)[..., None])[..., 0]
-        g = eliminate(schur, (h - jnp.tensordot(matrix.rows, x, 2))[:, None])[:, 0] if k else h
-        return x - jnp.tensordot(column_solutions, g, 1), g
-
-    x = once(*rhs)
-    for _ in range(refinements):
+    def improve(_: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
         product = matrix @ (x[0][..., None], x[1][..., None])
-        correction = once(rhs[0] - product[0][..., 0], rhs[1] - product[1][..., 0])
-        x = (x[0] + correction[0], x[1] + correction[1])
-    return x
+        b, h = rhs[0] - product[0][..., 0], rhs[1] - product[1][..., 0]
+        both = jnp.concatenate([b[..., None], matrix.columns], axis=2) * scale[:, :, None]
+        solved = core_solver(scaled, both)
+        local, columns = solved[..., 0], solved[..., 1:]
+        schur = matrix.corner - jnp.tensordot(matrix.rows, columns, 2)
+        g = eliminate(schur, (h - jnp.tensordot(matrix.rows, local, 2))[:, None])[:, 0]
+        return x[0] + local - jnp.tensordot(columns, g, 1), x[1] + g
+
+    start = jax.tree.map(lambda b: jnp.zeros_like(b, dtype=core.diagonal.dtype), rhs)
+    return jax.lax.fori_loop(0, 1 + refinements, improve, start)
 
 
 def solve(
