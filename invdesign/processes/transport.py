@@ -33,18 +33,18 @@ def sinh_over_x(x: Float[Array, "..."]) -> Float[Array, "..."]:
 class Hop(eqx.Module):
     """Exchange of one kind of carrier between the two nodes of an edge (rates in cm^-2 s^-1)."""
 
-    mean_rate: Float[Array, ""]
+    mean_rate: Float[Array, "..."]
     """Geometric mean of the two one-way rates."""
-    affinity: Float[Array, ""]
+    affinity: Float[Array, "..."]
     """ln(rate to the right / rate to the left)."""
 
     @property
-    def net(self) -> Float[Array, ""]:
+    def net(self) -> Float[Array, "..."]:
         """Net particle flux to the right."""
         return 2 * self.mean_rate * jnp.sinh(self.affinity / 2)
 
     @property
-    def noise(self) -> Float[Array, ""]:
+    def noise(self) -> Float[Array, "..."]:
         """One-sided spectral density of the Langevin flux, 4 (f - b)/ln(f/b): diffusion noise, independent of the mesh."""
         return 4 * self.mean_rate * sinh_over_x(self.affinity / 2)
 
