@@ -263,6 +263,10 @@ class Simulation:
         """Where a bias stands in `voltage_V`."""
         return int(np.argmin(np.abs(self.voltage_V + reverse_bias_V)))
 
+    def dark_current_A(self, reverse_bias_V: float) -> float:
+        """|I| without light, also where the device has its own illumination."""
+        return float(np.abs(self.dark.current_A[self.index(reverse_bias_V)]))
+
 
 def simulate(device: Device, ask: Ask) -> Simulation:
     """Solve a device at all biases and frequencies asked for.
@@ -680,11 +684,11 @@ def noise_place(run: Simulation) -> Table:
 def noise_bias(run: Simulation) -> Table:
     """Noise and its limits against bias."""
     figures = run.by_bias.numbers["figures"]
-    rest = run.by_bias.reverse_bias_V == 0
-    fano = np.where(rest & (figures["dark_current_A"] < 1e-25), np.nan, figures["fano"])  # no current, no Fano factor
-    names = ("noise_A_per_rtHz", "shot_limit_A_per_rtHz", "thermal_limit_A_per_rtHz", "dark_current_A")
+    fano = np.where(figures["shot_limit_A_per_rtHz"] < 1e-22, np.nan, figures["fano"])  # no current, no Fano factor
+    names = ("noise_A_per_rtHz", "shot_limit_A_per_rtHz", "thermal_limit_A_per_rtHz")
     table = {"reverse_bias_V": run.by_bias.reverse_bias_V} | {name: figures[name] for name in names}
-    return table | {"fano": fano, "detectivity_Jones": figures["detectivity_Jones"]}
+    dark = [run.dark_current_A(bias) for bias in run.by_bias.reverse_bias_V]
+    return table | {"dark_current_A": dark, "fano": fano, "detectivity_Jones": figures["detectivity_Jones"]}
 
 
 def detectivity_frequency(run: Simulation) -> Table:
@@ -703,6 +707,7 @@ def figures_of_merit(run: Simulation, reverse_bias_V: float) -> dict[str, float]
     values = {name: float(values[row]) for name, values in run.by_bias.numbers["figures"].items()}
     place = sorted(set(run.ask.reverse_bias_V)).index(reverse_bias_V)
     values["bandwidth_Hz"] = float(run.bandwidth_Hz[place])
+    values["dark_current_A"] = run.dark_current_A(reverse_bias_V)
     return {figure.name: values[figure.name] for figure in FIGURES}
 
 
