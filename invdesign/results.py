@@ -22,5 +22,7 @@ _MESSAGES = {
         "the continuation step became too small: the device is probably beyond its limits at this bias or light "
         "(breakdown field, series resistance); try a smaller bias, more mesh edges, or thicker layers"
     ),
-    Status.OUT_OF_ITERATIONS: "the iteration budget ran out; allow more iterations or approach the bias in smaller steps",
+    Status.OUT_OF_ITERATIONS: (
+        "the iteration budget ran out; allow more iterations or approach the bias in smaller steps"
+    ),
 }

@@ -1,8 +1,9 @@
 """Current noise of the terminals: every jump is a Langevin source of white, one-sided density 2 (forward + backward).
 
-S_I(f) = sum |transfer . stoichiometry|^2 S_source / area. Nothing else is put in: 4kT Re Y at equilibrium and 2qI of a saturated
-junction come out (fluctuation-dissipation theorem; Langevin method of van Vliet and Fassett, in Fluctuation Phenomena in
-Solids, 1965). Transport between nodes is a diffusion and has 4 (f - b)/ln(f/b) instead, which does not depend on the mesh.
+S_I(f) = sum |transfer . stoichiometry|^2 S_source / area. Nothing else is put in: 4kT Re Y at equilibrium and 2qI of
+a saturated junction come out (fluctuation-dissipation theorem; Langevin method of van Vliet and Fassett, in
+Fluctuation Phenomena in Solids, 1965). Transport between nodes is a diffusion and has 4 (f - b)/ln(f/b) instead,
+which does not depend on the mesh.
 """
 
 from typing import NamedTuple
@@ -53,7 +54,9 @@ def _dot_jumps(region: Region, edge: EdgeState, photons: Array, filling: Array) 
     """Sums of the one-way rates of all dot jumps (cm^-3 s^-1) at the left and right ends of a region's edges."""
     rates = jax.vmap(dot_rates)(region.bulk, edge, region.lengths, photons)
     both = [
-        jax.vmap(lambda dots, rate, populations: dots.one_way(rate, populations))(region.bulk.dots, rate, filling[:, end])
+        jax.vmap(lambda dots, rate, populations: dots.one_way(rate, populations))(
+            region.bulk.dots, rate, filling[:, end]
+        )
         for end, rate in enumerate(rates)
     ]
     return [one_way[:, 0] + one_way[:, 1] for one_way in both]

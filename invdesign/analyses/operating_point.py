@@ -10,6 +10,7 @@ from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Device
 from invdesign.solve.assembly import Light, System, balance, discretise, no_light
 from invdesign.solve.newton import (
+    DEFAULTS,
     Outcome,
     Settings,
     Stage,
@@ -63,7 +64,7 @@ class OperatingPoint(eqx.Module):
         return -jnp.diff(self.state.u[:, 0]) * self.system.kT / self.system.lengths
 
 
-def reach(system: System, target: Target, warm: State | None = None, settings: Settings = Settings()) -> Outcome:
+def reach(system: System, target: Target, warm: State | None = None, settings: Settings = DEFAULTS) -> Outcome:
     """Solve at `target`: from `warm`, a state nearby, if there is one and it works, else cold from equilibrium."""
     dark = Target(jnp.zeros(()), no_light(system))
     if warm is None:
@@ -78,7 +79,7 @@ def operate(
     voltage_V: Float[Array, ""] | float = 0.0,
     *,
     warm: State | None = None,
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULTS,
 ) -> OperatingPoint:
     """Operating point at a voltage (forward positive, V) under the device's own illumination.
 
@@ -103,7 +104,7 @@ class Sweep(eqx.Module):
     state: State
 
 
-def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings = Settings()) -> Sweep:
+def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings = DEFAULTS) -> Sweep:
     """Walk through voltages in their order, each from the one before; the first is reached cold."""
     system = discretise(device)
     lit = steady_light(device)

@@ -15,9 +15,7 @@ from invdesign.processes.dots import EMPTY, EXCITON
 from invdesign.solve.assembly import populations
 
 
-def quantum_efficiency(
-    small: SmallSignal, transfer: Transfer, absorption: Absorption
-) -> Complex[Array, " wavelength"]:
+def quantum_efficiency(small: SmallSignal, transfer: Transfer, absorption: Absorption) -> Complex[Array, " wavelength"]:
     """Electrons in the circuit per incident photon, with phase; positive where light drives the reverse current."""
     system, state = small.system, small.state
     pairs = transfer.node[:, 1] + transfer.node[:, 2]
@@ -52,8 +50,10 @@ def bandwidth(
 ) -> Float[Array, ""]:
     """The 3-dB bandwidth: first frequency at which |response|^2 is half its value at `lowest_Hz`, in Hz.
 
-    Scans, each between the neighbours of the crossing in the one before, bracket it (undifferentiated); a secant inside the
-    last bracket refines it, and carries the derivative. Where the response never falls that far, the highest frequency is returned.
+    Scans, each between the neighbours of the crossing in the one before, bracket it (undifferentiated); a secant
+    inside the
+    last bracket refines it, and carries the derivative. Where the response never falls that far, the highest
+    frequency is returned.
     """
     points, rounds = 25, 3
     frozen = jax.lax.stop_gradient((small, absorption))

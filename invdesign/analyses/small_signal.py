@@ -1,9 +1,9 @@
 """The operating point, linearised: one adjoint solve per frequency gives every transfer to the terminal.
 
-With the balances F(u, P) of nodes and dots and their stores S, a small source s obeys (i w S' - F') du = s. The populations of
-the dots at an edge end see only that end, so that they are eliminated there, at each frequency; the adjoint solution
-carries the terminal current back to every row, and from it follow admittance (a source in the circuit), photo-response (light as
-source) and noise (every jump as source).
+With the balances F(u, P) of nodes and dots and their stores S, a small source s obeys (i w S' - F') du = s. The
+populations of the dots at an edge end see only that end, so that they are eliminated there, at each frequency; the
+adjoint solution carries the terminal current back to every row, and from it follow admittance (a source in the
+circuit), photo-response (light as source) and noise (every jump as source).
 """
 
 import equinox as eqx
@@ -50,7 +50,8 @@ class SmallSignal(eqx.Module):
     ) -> Transfer:
         """All transfers to the terminal current at one frequency.
 
-        `load_ohm` adds to the series resistance; `read_edge` is the edge at which conduction plus displacement are read, which
+        `load_ohm` adds to the series resistance; `read_edge` is the edge at which conduction plus displacement are
+        read, which
         changes nothing but round-off.
         """
         system, edges = self.system, self.edges

@@ -1,7 +1,7 @@
 """What a design must satisfy. One class reports a constraint and gives the optimiser its slack.
 
-A slack is >= 0 where the constraint holds, and of order one: ln(limit/value) for an upper limit, ln(value/limit) for a lower
-one. `scale` multiplies every limit; the derivative of a slack by it, times a multiplier, prices the limit.
+A slack is >= 0 where the constraint holds, and of order one: ln(limit/value) for an upper limit, ln(value/limit) for
+a lower one. `scale` multiplies every limit; the derivative of a slack by it, times a multiplier, prices the limit.
 """
 
 from abc import abstractmethod
@@ -65,12 +65,14 @@ class PeakField(Constraint):
     def limits(self, c: Characterisation, scale: Float[Array, ""] | float = 1.0) -> list[Limit]:
         breakdown, peak = c.breakdown_field_V_per_cm, c.peak_field_V_per_cm
         return [
-            at_most(f"peak_field_{name}", "V/cm", peak[name], scale * (1 - self.margin) * breakdown[name]) for name in peak
+            at_most(f"peak_field_{name}", "V/cm", peak[name], scale * (1 - self.margin) * breakdown[name])
+            for name in peak
         ]
 
 
 class Bandwidth(Constraint):
-    """The 3-dB bandwidth of the photo-response: |response|^2 at the limit is at least half of its low-frequency value."""
+    """The 3-dB bandwidth of the photo-response: |response|^2 at the limit is at least half of its low-frequency
+    value."""
 
     enabled: bool = setting(default=True)
     min_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=6e4)

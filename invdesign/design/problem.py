@@ -1,5 +1,8 @@
 """The optimisation problem of a device: from a point in the unit box to an objective and constraint slacks."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -51,10 +54,13 @@ class DesignProblem(eqx.Module):
         """The baseline value of a variable."""
         return find(self.baseline, self.variables[name].path)[0]
 
-    def point(self, values: dict[str, Float[Array, ""] | float]) -> Float[np.ndarray, " variable"]:
+    def point(self, values: Mapping[str, Any]) -> Float[np.ndarray, " variable"]:
         """The point of the unit box with these values of the free variables, moved into the box."""
         spans = [(self.variables[n].lower, self.variables[n].upper) for n in self.names]
-        z = [(float(values[n]) - float(a)) / max(float(b) - float(a), 1e-300) for n, (a, b) in zip(self.names, spans, strict=True)]
+        z = [
+            (float(values[n]) - float(a)) / max(float(b) - float(a), 1e-300)
+            for n, (a, b) in zip(self.names, spans, strict=True)
+        ]
         return np.clip(np.asarray(z, float), 0.0, 1.0)
 
     def values(self, z: Float[Array, " variable"]) -> dict[str, Float[Array, ""]]:

@@ -10,7 +10,6 @@ from jaxtyping import Array, Float
 from invdesign.design.grids import ascending
 from invdesign.schema import InputError, quantity, setting
 
-
 _UNIT = r"(nm|um2|cm|cm2|cm3|cm6|A|V|Vs|eV|W|K|s|Hz|ohm)"
 _SUFFIX = re.compile(rf"(_{_UNIT}|_ohm_cm2)(_per_{_UNIT})?$")
 

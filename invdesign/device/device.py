@@ -1,7 +1,8 @@
 """A device: layers, contacts, terminals, light. What a user configures is what the physics sees.
 
-Positions run from the left contact to the right one. The voltage is that of the anode against the cathode: V > 0 is forward bias,
-reverse bias is V < 0 and is entered as a positive `reverse_bias_V`. Currents are positive when they flow into the anode.
+Positions run from the left contact to the right one. The voltage is that of the anode against the cathode: V > 0 is
+forward bias, reverse bias is V < 0 and is entered as a positive `reverse_bias_V`. Currents are positive when they
+flow into the anode.
 """
 
 from typing import ClassVar
@@ -18,10 +19,14 @@ from invdesign.schema import InputError, choice, quantity
 class Layer(eqx.Module):
     """A slab of one material."""
 
-    thickness_nm: Float[Array, ""] = quantity("nm", lower=0, upper=1e8, open_lower=True)
     material: Material
-    edges: int = eqx.field(static=True, default=40, metadata=dict(lower=4, upper=4000, doc="mesh edges, if it carries current"))
-    coherent: bool = eqx.field(static=True, default=True, metadata=dict(doc="optically coherent; false for thick glass"))
+    thickness_nm: Float[Array, ""] = quantity("nm", lower=0, upper=1e8, open_lower=True)
+    edges: int = eqx.field(
+        static=True, default=40, metadata=dict(lower=4, upper=4000, doc="mesh edges, if it carries current")
+    )
+    coherent: bool = eqx.field(
+        static=True, default=True, metadata=dict(doc="optically coherent; false for thick glass")
+    )
 
 
 class Contact(eqx.Module):
@@ -30,7 +35,8 @@ class Contact(eqx.Module):
     kind: eqx.AbstractClassVar[str]
 
     def potential(self, bulk: Bulk, kT: Float[Array, ""]) -> Float[Array, ""]:
-        """Electrostatic potential (over kT/q) of the boundary against the contact's Fermi level, vacuum level at zero."""
+        """Electrostatic potential (over kT/q) of the boundary against the contact's Fermi level, vacuum level at
+        zero."""
         raise NotImplementedError
 
     @property
@@ -83,13 +89,17 @@ class Contacts(eqx.Module):
 class Shunt(eqx.Module):
     """A leakage path parallel to the junction.
 
-    Conductance per area 1/resistance, times exp(-(t - t_ref)/leakage length) summed over the thickness t of the blocking layers:
-    pinholes that a thicker layer covers (an assumption that can be replaced; an infinite leakage length switches it off). Its noise is
+    Conductance per area 1/resistance, times exp(-(t - t_ref)/leakage length) summed over the thickness t of the
+    blocking layers:
+    pinholes that a thicker layer covers (an assumption that can be replaced; an infinite leakage length switches it
+    off). Its noise is
     4kT/R at equilibrium and F * 2qI at high bias (F = 1 for a few tunnelling paths, 0 for a macroscopic resistor):
     S = 4kT/R [(1-F) + F x coth x], x = qV/2kT (Blanter and Buettiker 2000, DOI 10.1016/S0370-1573(99)00123-4).
     """
 
-    resistance_ohm_cm2: Float[Array, ""] = quantity("ohm cm2", lower=0, open_lower=True, doc="at the reference thickness")
+    resistance_ohm_cm2: Float[Array, ""] = quantity(
+        "ohm cm2", lower=0, open_lower=True, doc="at the reference thickness"
+    )
     fano: Float[Array, ""] = quantity("1", lower=0, upper=1, default=1.0)
     leakage_length_nm: Float[Array, ""] = quantity("nm", lower=0, open_lower=True, default=1e9)
     reference_blocking_nm: Float[Array, ""] = quantity("nm", lower=0, default=0.0, doc="total of the blocking layers")
@@ -152,7 +162,8 @@ class Blackbody(Illumination):
 class Device(eqx.Module):
     """A layered device.
 
-    `order` lists the layers from left to right; those that carry current must stand together, with optical layers only outside.
+    `order` lists the layers from left to right; those that carry current must stand together, with optical layers
+    only outside.
     """
 
     order: tuple[str, ...] = eqx.field(static=True)
@@ -176,11 +187,15 @@ class Device(eqx.Module):
             raise InputError("order: a layer is named twice; give each layer its own name")
         carries = [isinstance(self.layers[name].material, Electrical) for name in self.order]
         if not any(carries):
-            raise InputError("order: no layer carries current; at least one needs a semiconductor or dots_in_host material")
+            raise InputError(
+                "order: no layer carries current; at least one needs a semiconductor or dots_in_host material"
+            )
         first, last = carries.index(True), len(carries) - carries[::-1].index(True)
         if not all(carries[first:last]):
             inner = self.order[first + carries[first:last].index(False)]
-            raise InputError(f"order: optical layer '{inner}' stands between layers that carry current; move it outside")
+            raise InputError(
+                f"order: optical layer '{inner}' stands between layers that carry current; move it outside"
+            )
 
     @property
     def kT(self) -> Float[Array, ""]:
@@ -192,11 +207,16 @@ class Device(eqx.Module):
         """Names of the layers that carry current, left to right."""
         return tuple(name for name in self.order if isinstance(self.layers[name].material, Electrical))
 
+    def bulk(self, name: str) -> Bulk:
+        """Electrical numbers of a layer that carries current."""
+        material = self.layers[name].material
+        assert isinstance(material, Electrical)
+        return material.bulk(self.kT)
+
     @property
     def active(self) -> tuple[str, ...]:
         """The layers whose absorptance defines gain: those with dots, else all that carry current."""
-        bulks = {name: self.layers[name].material.bulk(self.kT) for name in self.electrical}  # type: ignore[attr-defined]
-        dotted = tuple(name for name, bulk in bulks.items() if bulk.dots is not None)
+        dotted = tuple(name for name in self.electrical if self.bulk(name).dots is not None)
         return dotted or self.electrical
 
     @property

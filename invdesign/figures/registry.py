@@ -1,4 +1,5 @@
-"""Figures of merit: each with name, symbol, unit, formula and source, computed from one characterised operating point."""
+"""Figures of merit: each with name, symbol, unit, formula and source, computed from one characterised operating
+point."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -31,7 +32,8 @@ BACKGROUND_K = 300.0
 
 
 class Characterisation(eqx.Module):
-    """An operating point, linearised, with its noise and optical response at the wavelengths and frequency of interest."""
+    """An operating point, linearised, with its noise and optical response at the wavelengths and frequency of
+    interest."""
 
     point: OperatingPoint
     small: SmallSignal
@@ -86,8 +88,7 @@ class Characterisation(eqx.Module):
     @property
     def breakdown_field_V_per_cm(self) -> dict[str, Float[Array, ""]]:
         """Breakdown field of every layer that carries current."""
-        layers = self.device.layers
-        return {name: layers[name].material.bulk(self.device.kT).breakdown_field for name in self.device.electrical}
+        return {name: self.device.bulk(name).breakdown_field for name in self.device.electrical}
 
     @property
     def bandwidth_Hz(self) -> Float[Array, ""]:
@@ -157,9 +158,21 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure("eqe", "EQE", "1", "|dI/q| / photons incident", "definition", lambda c: _first(c.eqe)),
     Figure(
-        "absorptance", "A", "1", "photons absorbed in the active layers / incident", "definition", lambda c: _first(c.absorptance)
+        "absorptance",
+        "A",
+        "1",
+        "photons absorbed in the active layers / incident",
+        "definition",
+        lambda c: _first(c.absorptance),
     ),
-    Figure("gain", "G", "1", "EQE / absorptance of the active layers", "definition", lambda c: _first(c.eqe / c.absorptance)),
+    Figure(
+        "gain",
+        "G",
+        "1",
+        "EQE / absorptance of the active layers",
+        "definition",
+        lambda c: _first(c.eqe / c.absorptance),
+    ),
     Figure(
         "noise_A_per_rtHz",
         "i_n",
@@ -169,12 +182,24 @@ FIGURES: tuple[Figure, ...] = (
         lambda c: c.noise_A_per_rtHz,
     ),
     Figure(
-        "noise_equivalent_power_W_per_rtHz", "NEP", "W/Hz^1/2", "i_n / R", _JONES, lambda c: c.noise_A_per_rtHz / c.responsivity_A_per_W[0]
+        "noise_equivalent_power_W_per_rtHz",
+        "NEP",
+        "W/Hz^1/2",
+        "i_n / R",
+        _JONES,
+        lambda c: c.noise_A_per_rtHz / c.responsivity_A_per_W[0],
     ),
     Figure(
         "bandwidth_Hz", "f_3dB", "Hz", "|R(f)|^2 = |R(0)|^2 / 2 into load_ohm", "definition", lambda c: c.bandwidth_Hz
     ),
-    Figure("dark_current_A", "I_d", "A", "|I| at the bias, shunt included", "definition", lambda c: jnp.abs(c.point.current_A)),
+    Figure(
+        "dark_current_A",
+        "I_d",
+        "A",
+        "|I| at the bias, shunt included",
+        "definition",
+        lambda c: jnp.abs(c.point.current_A),
+    ),
     Figure(
         "shot_limit_A_per_rtHz",
         "i_shot",
@@ -189,9 +214,7 @@ FIGURES: tuple[Figure, ...] = (
         "A/Hz^1/2",
         "sqrt(4 kT Re Y)",
         "Nyquist (1928), DOI 10.1103/PhysRev.32.110",
-        lambda c: jnp.sqrt(
-            4 * ELEMENTARY_CHARGE_C * c.device.kT * jnp.maximum(jnp.real(c.transfer.admittance), 0.0)
-        ),
+        lambda c: jnp.sqrt(4 * ELEMENTARY_CHARGE_C * c.device.kT * jnp.maximum(jnp.real(c.transfer.admittance), 0.0)),
     ),
     Figure(
         "fano",

@@ -4,7 +4,6 @@ import dataclasses
 import time
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -32,11 +31,13 @@ FEASIBLE = 1e-4
 """A constraint holds if its slack is not below minus this."""
 SLICE_POINTS = 15
 FIGURE_STEP = 1e-4
-"""Step of the differences that split a gradient into its contributions and price a limit, as part of a range or limit."""
+"""Step of the differences that split a gradient into its contributions and price a limit, as part of a range or
+limit."""
 
 
 def run(settings: OptimizeSettings, folder: RunFolder | None, console: Console) -> int:
-    """Optimise, verify and report. `folder` is None for a dry run. Returns 0 if the optimum is feasible and verified, else 1."""
+    """Optimise, verify and report. `folder` is None for a dry run. Returns 0 if the optimum is feasible and verified,
+    else 1."""
     begun = time.monotonic()
     configuration = Configuration(settings.device, settings.reverse_bias_V)
     problem = DesignProblem(
@@ -73,7 +74,10 @@ def run(settings: OptimizeSettings, folder: RunFolder | None, console: Console) 
             on_progress=lambda progress: _show(progress, reporter, settings),
         )
     if result.best is None:
-        folder.write_json("result.json", {"schema": SCHEMA, "job": "optimize", "status": result.status.value, "message": result.message})
+        folder.write_json(
+            "result.json",
+            {"schema": SCHEMA, "job": "optimize", "status": result.status.value, "message": result.message},
+        )
         console.print(result.message)
         return 1
     console.print("verifying on a mesh twice as fine and gathering the reasons")
@@ -121,7 +125,14 @@ class Simulation:
             limits = problem.constraints.limits(c, scale)
             self.labels = [(limit.name, limit.unit, limit.upper) for limit in limits]
             terms = [(limit.limit, limit.value, limit.slack) for limit in limits]
-            return problem.objective.value(c), evaluate_figures(c), c.noise.by_process, terms, c.point.status, c.point.state
+            return (
+                problem.objective.value(c),
+                evaluate_figures(c),
+                c.noise.by_process,
+                terms,
+                c.point.status,
+                c.point.state,
+            )
 
         self._compiled, _ = compile_for(self.problem, numbers, problem.baseline, jnp.ones(()))
 
@@ -290,7 +301,8 @@ def _gradient(problem: DesignProblem, best: Optimum) -> dict[str, Any]:
 def _contributions(problem: DesignProblem, simulate: Simulation, best: Optimum) -> dict[str, dict[str, float]]:
     """What pushes each variable up and down: derivatives of log10 of the figure's factors, per range of the box.
 
-    log10 D* = log10 absorptance + log10 yield - log10 i_n + const, and d log10 i_n is a sum over the noise processes. By central
+    log10 D* = log10 absorptance + log10 yield - log10 i_n + const, and d log10 i_n is a sum over the noise processes.
+    By central
     differences; their sum is the gradient.
     """
     noise_matters = problem.objective.figure == "detectivity_Jones"
@@ -357,7 +369,9 @@ def _bias_only(problem: DesignProblem, simulate: Simulation) -> dict[str, Any] |
         return None
     baseline = {n: problem.value(n) for n in problem.names}
     evaluator: Any = _OneByOne(problem, simulate)
-    found: Along | None = best_along(problem, problem.point(baseline), name, points=32, refinements=2, evaluator=evaluator)
+    found: Along | None = best_along(
+        problem, problem.point(baseline), name, points=32, refinements=2, evaluator=evaluator
+    )
     if found is None:
         return None
     values = problem.values(jnp.asarray(found.z))
@@ -371,7 +385,14 @@ def _bias_only(problem: DesignProblem, simulate: Simulation) -> dict[str, Any] |
 
 def _slices(problem: DesignProblem, simulate: Simulation, best: Optimum) -> dict[str, list[Any]]:
     """The objective along every free variable through the optimum."""
-    table: dict[str, list[Any]] = {"variable": [], "unit": [], "value": [], "log10_figure": [], "worst_slack": [], "feasible": []}
+    table: dict[str, list[Any]] = {
+        "variable": [],
+        "unit": [],
+        "value": [],
+        "log10_figure": [],
+        "worst_slack": [],
+        "feasible": [],
+    }
     for index, name in enumerate(problem.names):
         for part in np.unique(np.append(np.linspace(0, 1, SLICE_POINTS), best.z[index])):
             z = best.z.copy()
@@ -379,7 +400,13 @@ def _slices(problem: DesignProblem, simulate: Simulation, best: Optimum) -> dict
             values = problem.values(jnp.asarray(z))
             numbers = simulate(problem.configuration(values))
             slack = min((limit["slack"] for limit in numbers.limits.values()), default=np.inf)
-            row = (name, _unit(problem, name), float(values[name]), numbers.objective if numbers.converged else np.nan, slack)
+            row = (
+                name,
+                _unit(problem, name),
+                float(values[name]),
+                numbers.objective if numbers.converged else np.nan,
+                slack,
+            )
             for key, cell in zip(table, (*row, not numbers.violations), strict=True):
                 table[key].append(cell)
     return table
@@ -424,7 +451,9 @@ def _print_baseline(problem: DesignProblem, baseline: Numbers, console: Console)
     for name, limit in baseline.limits.items():
         if not limit["satisfied"]:
             sense = "above" if limit["kind"] == "upper" else "below"
-            console.print(f"  the baseline violates {name}: {limit['value']:.3g} {limit['unit']} is {sense} {limit['limit']:.3g}")
+            console.print(
+                f"  the baseline violates {name}: {limit['value']:.3g} {limit['unit']} is {sense} {limit['limit']:.3g}"
+            )
     free = ", ".join(problem.names)
     console.print(f"free variables: {free}; constraints: {', '.join(problem.constraint_names) or 'none'}")
 
@@ -439,7 +468,7 @@ def _print_optimum(report: dict[str, Any], console: Console) -> None:
         console.print(f"  {name}: {row['baseline']:.4g} -> {row['optimum']:.4g}")
     for name, row in report["constraints"].items():
         if row["active"]:
-            console.print(f"  {name} is active: a limit 10 % larger changes the figure by {row['shadow_price_percent']:+.2g} %")
+            console.print(
+                f"  {name} is active: a limit 10 % larger changes the figure by {row['shadow_price_percent']:+.2g} %"
+            )
     console.print(report["verification"]["message"])
-
-

@@ -23,13 +23,17 @@ LOWEST_BARRIER_EV = 1e-3
 
 
 class MapbHalide(Electrical):
-    """MAPb(I1-xBrx)3. The gap follows E_g(x) = E_g(1/6) + 0.39 dx + 0.33 d(x^2) (Noh et al. 2013, DOI 10.1021/nl400349b).
+    """MAPb(I1-xBrx)3, with the gap E_g(x) = E_g(1/6) + 0.39 dx + 0.33 d(x^2).
 
-    Most of the opening is in the valence band: `conduction_share` of it lowers the electron affinity. The lattice constant follows
-    Vegard's law from 6.28 (I) to 5.93 angstrom (Br).
+    The law is that of Noh et al. 2013, DOI 10.1021/nl400349b.
+
+    Most of the opening is in the valence band: `conduction_share` of it lowers the electron affinity. The lattice
+    constant follows Vegard's law from 6.28 (I) to 5.93 angstrom (Br).
     """
 
     kind: ClassVar[str] = "mapb_halide"
+    recombination: Lifetimes
+    optical: OpticalModel
     bromide_fraction: Float[Array, ""] = quantity("1", lower=0, upper=1, doc="x in MAPb(I1-xBrx)3")
     electron_affinity_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10, doc="at x = 1/6")
     band_gap_eV: Float[Array, ""] = quantity("eV", lower=0.5, upper=4, doc="at x = 1/6")
@@ -39,8 +43,6 @@ class MapbHalide(Electrical):
     valence_dos_cm3: Float[Array, ""] = quantity("cm-3", lower=1e10, upper=1e24)
     electron_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True)
     hole_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True)
-    recombination: Lifetimes
-    optical: OpticalModel
     donor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
     acceptor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
     breakdown_field_V_per_cm: Float[Array, ""] = quantity("V/cm", lower=0, open_lower=True, default=1e7)
@@ -87,7 +89,7 @@ class Geometry(eqx.Module):
     def field_ratios(
         self, dot: Float[Array, ""], host: Float[Array, ""], fraction: Float[Array, ""]
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """Field in the dot and in the barrier over the mean field, from the permittivities and the dots' volume fraction."""
+        """Field in the dot and in the barrier over the mean field, from permittivities and volume fraction."""
         raise NotImplementedError
 
 
@@ -105,7 +107,10 @@ class Sphere(Geometry):
 
 
 class Slab(Geometry):
-    """The one-dimensional stack of the paper's simulations: eps E is continuous, and the barrier is given the dot's field."""
+    """A one-dimensional stack: eps E is continuous, and the barrier is given the dot's field.
+
+    This is the picture of Garcia de Arquer et al. 2017, DOI 10.1038/ncomms14757.
+    """
 
     kind: ClassVar[str] = "slab"
 
@@ -118,14 +123,22 @@ class Slab(Geometry):
 
 
 class Dots(eqx.Module):
-    """PbS dots. The exciton energy is the observable; the diameter is its calibration (Moreels 2009, DOI 10.1021/nn900863a)."""
+    """PbS dots. The exciton energy is the observable; the diameter is its calibration.
+
+    Size law: Moreels et al. 2009, DOI 10.1021/nn900863a.
+    """
 
     diameter_nm: Float[Array, ""] = quantity("nm", lower=2, upper=12)
     volume_fraction: Float[Array, ""] = quantity("1", lower=0, upper=0.74, open_lower=True)
     electron_affinity_eV: Float[Array, ""] = quantity(
-        "eV", lower=0, upper=10, doc="electron level below vacuum at an exciton energy of 1.0 eV; fixes the conduction offset"
+        "eV",
+        lower=0,
+        upper=10,
+        doc="electron level below vacuum at an exciton energy of 1.0 eV; fixes the conduction offset",
     )
-    lifetime_s: Float[Array, ""] = quantity("s", lower=0, open_lower=True, doc="of an exciton in the dot, at the misfit of x = 1/6")
+    lifetime_s: Float[Array, ""] = quantity(
+        "s", lower=0, open_lower=True, doc="of an exciton in the dot, at the misfit of x = 1/6"
+    )
     capture_time_s: Float[Array, ""] = quantity(
         "s", lower=0, open_lower=True, doc="carrier thermalisation into dots at a free path of 9.8 nm"
     )
@@ -134,14 +147,16 @@ class Dots(eqx.Module):
     electron_degeneracy: Float[Array, ""] = quantity("1", lower=1, default=1.0)
     hole_degeneracy: Float[Array, ""] = quantity("1", lower=1, default=1.0)
     size_dispersion: Float[Array, ""] = quantity("1", lower=0, upper=0.5, default=0.05, doc="relative, of the diameter")
-    exciton_shift_eV: Float[Array, ""] = quantity("eV", lower=-0.3, upper=0.3, default=0.0, doc="calibration of the size law")
+    exciton_shift_eV: Float[Array, ""] = quantity(
+        "eV", lower=-0.3, upper=0.3, default=0.0, doc="calibration of the size law"
+    )
     lattice_constant_A: Float[Array, ""] = quantity("angstrom", lower=1, default=5.936)
     misfit_share: Float[Array, ""] = quantity(
         "1",
         lower=0,
         upper=1,
         default=0.5,
-        doc="share of recombination in the dot that grows as the square of the lattice misfit; no published law, an assumption",
+        doc="share of the recombination in dots that grows as the square of the lattice misfit (assumed)",
     )
     geometry: Geometry = Sphere()
 
@@ -165,8 +180,8 @@ class Dots(eqx.Module):
 class DotsInHost(Electrical):
     """Dots in a semiconducting host. The host carries the current; the dots absorb, emit, capture and store charge.
 
-    Energies obey one constraint, E_g = phi_e + phi_h + E_x: the hole offset is what remains. The confinement shift of the dot is
-    shared equally by its two levels.
+    Energies obey one constraint, E_g = phi_e + phi_h + E_x: the hole offset is what remains. The confinement shift of
+    the dot is shared equally by its two levels.
     """
 
     kind: ClassVar[str] = "dots_in_host"
@@ -197,7 +212,7 @@ class DotsInHost(Electrical):
         return (1 - share + share * (self.misfit / reference) ** 2) / self.dots.lifetime_s
 
     def ensemble(self, kT: Float[Array, ""]) -> DotEnsemble:
-        """The dots' jump rates: capture c = 1/(N tau_c), tau_c proportional to the free path; emission by detailed balance."""
+        """The dots' jump rates: capture c = 1/(N tau_c), tau_c ~ free path; emission by detailed balance."""
         host, dots = self.host.bulk(kT), self.dots
         electron, hole = self.offsets_eV(host)
         capture_time = dots.capture_time_s * dots.free_path_nm / REFERENCE_FREE_PATH_NM

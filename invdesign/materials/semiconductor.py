@@ -92,7 +92,9 @@ class Lifetimes(eqx.Module):
 
     electron_lifetime_s: Float[Array, ""] = quantity("s", lower=0, open_lower=True, doc="Shockley-Read-Hall, electrons")
     hole_lifetime_s: Float[Array, ""] = quantity("s", lower=0, open_lower=True, doc="Shockley-Read-Hall, holes")
-    trap_level_eV: Float[Array, ""] = quantity("eV", lower=-2, upper=2, default=0.0, doc="trap above the intrinsic level")
+    trap_level_eV: Float[Array, ""] = quantity(
+        "eV", lower=-2, upper=2, default=0.0, doc="trap above the intrinsic level"
+    )
     radiative_coefficient_cm3_per_s: Float[Array, ""] = quantity("cm3/s", lower=0, default=0.0)
     electron_auger_cm6_per_s: Float[Array, ""] = quantity("cm6/s", lower=0, default=0.0)
     hole_auger_cm6_per_s: Float[Array, ""] = quantity("cm6/s", lower=0, default=0.0)
@@ -100,9 +102,13 @@ class Lifetimes(eqx.Module):
     def processes(self, kT: Float[Array, ""]) -> tuple[Recombination, ...]:
         """The jumps."""
         return (
-            ShockleyReadHall(1 / self.electron_lifetime_s, 1 / self.hole_lifetime_s, self.trap_level_eV / kT),
-            Radiative(self.radiative_coefficient_cm3_per_s),
-            Auger(self.electron_auger_cm6_per_s, self.hole_auger_cm6_per_s),
+            ShockleyReadHall(
+                inverse_electron_lifetime=1 / self.electron_lifetime_s,
+                inverse_hole_lifetime=1 / self.hole_lifetime_s,
+                trap_level=self.trap_level_eV / kT,
+            ),
+            Radiative(coefficient=self.radiative_coefficient_cm3_per_s),
+            Auger(electron=self.electron_auger_cm6_per_s, hole=self.hole_auger_cm6_per_s),
         )
 
 
@@ -110,6 +116,8 @@ class Semiconductor(Electrical):
     """A plain semiconductor with explicit numbers."""
 
     kind: ClassVar[str] = "semiconductor"
+    recombination: Lifetimes
+    optical: OpticalModel
     electron_affinity_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10)
     band_gap_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10, open_lower=True)
     relative_permittivity: Float[Array, ""] = quantity("1", lower=1, doc="static")
@@ -117,8 +125,6 @@ class Semiconductor(Electrical):
     valence_dos_cm3: Float[Array, ""] = quantity("cm-3", lower=1e10, upper=1e24, doc="N_v")
     electron_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True)
     hole_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True)
-    recombination: Lifetimes
-    optical: OpticalModel
     donor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
     acceptor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
     breakdown_field_V_per_cm: Float[Array, ""] = quantity("V/cm", lower=0, open_lower=True, default=1e7)

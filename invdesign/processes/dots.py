@@ -100,8 +100,10 @@ class DotEnsemble(eqx.Module):
     def stationary(self, site: Site, rates: DotRates) -> tuple[Float[Array, "4"], Float[Array, ""]]:
         """Stationary populations and the net recombination rate through the dots (cm^-3 s^-1), without subtractions.
 
-        The populations are ratios of sums over rooted spanning trees (matrix-tree theorem), each a sum of positive products.
-        The net rate is the sum over the two cycles through X -> 0, (forward - backward product) times the trees that hang on
+        The populations are ratios of sums over rooted spanning trees (matrix-tree theorem), each a sum of positive
+        products.
+        The net rate is the sum over the two cycles through X -> 0, (forward - backward product) times the trees that
+        hang on
         the cycle, and the difference of products is written with expm1 of the affinity: near equilibrium
         c n P - e P would lose all digits.
         """

@@ -1,7 +1,7 @@
 """Escape of a carrier from a dot over and through the barrier of its host, as a function of the field.
 
-Local form: the enhancement multiplies emission AND capture at the same node, so that detailed balance holds exactly. (In
-the nonlocal form the carrier lands z* = phi/qF away and the reverse rate uses the quasi-Fermi level there.)
+Local form: the enhancement multiplies emission AND capture at the same node, so that detailed balance holds exactly.
+(In the nonlocal form the carrier lands z* = phi/qF away and the reverse rate uses the quasi-Fermi level there.)
 """
 
 import equinox as eqx
@@ -17,7 +17,8 @@ FIELD_FLOOR_V_PER_CM = 1e3
 """Below this field tunnelling is faded out as F^2: H - 1 ~ F^(2/3) would have an infinite slope at F = 0."""
 
 FIELD_CEILING_V_PER_CM = 3e6
-"""Towards this field the enhancement saturates: the barrier is then thinner than a lattice constant, and no formula holds."""
+"""Towards this field the enhancement saturates: the barrier is then thinner than a lattice constant, and no formula
+holds."""
 
 
 def _limited(field: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -28,8 +29,10 @@ def _limited(field: Float[Array, "..."]) -> Float[Array, "..."]:
 class BarrierEscape(eqx.Module):
     """Thermionic emission lowered by the field's lever arm across the dot, plus thermally assisted tunnelling.
 
-    The tunnelling term is `integral_0^{phi/kT} exp(y - b y^1.5) dy` with `b = (4/3) sqrt(2 m) (kT)^1.5 / (hbar q F)`: its upper
-    end, the bottom of the barrier, is Fowler-Nordheim emission, which therefore is not added again. Triangular barrier, WKB
+    The tunnelling term is `integral_0^{phi/kT} exp(y - b y^1.5) dy` with `b = (4/3) sqrt(2 m) (kT)^1.5 / (hbar q F)`:
+    its upper
+    end, the bottom of the barrier, is Fowler-Nordheim emission, which therefore is not added again. Triangular
+    barrier, WKB
     (Vincent, Chantre and Bois 1979, DOI 10.1063/1.326601).
     """
 

@@ -1,11 +1,12 @@
 """Recombination of free carriers in the host, as jumps that take one electron and one hole.
 
 Every process gives `backward`, its rate at the local density of states times the equilibrium product (the thermal
-generation, cm^-3 s^-1); the forward rate is `backward * exp(affinity)`, so that the net rate is `backward * expm1(affinity)` and
-vanishes at equilibrium to the last digit.
+generation, cm^-3 s^-1); the forward rate is `backward * exp(affinity)`, so that the net rate is `backward *
+expm1(affinity)` and vanishes at equilibrium to the last digit.
 """
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ class Recombination(eqx.Module):
 class Radiative(Recombination):
     """B n p (van Roosbroeck and Shockley 1954, DOI 10.1103/PhysRev.94.1558)."""
 
-    name = "radiative recombination"
+    name: ClassVar[str] = "radiative recombination"
     coefficient: Float[Array, ""]
     """B, cm^3/s."""
 
@@ -38,7 +39,7 @@ class Radiative(Recombination):
 class Auger(Recombination):
     """(C_n n + C_p p) n p."""
 
-    name = "Auger recombination"
+    name: ClassVar[str] = "Auger recombination"
     electron: Float[Array, ""]
     hole: Float[Array, ""]
     """C_n and C_p, cm^6/s."""
@@ -53,7 +54,7 @@ class ShockleyReadHall(Recombination):
     Lumping the two captures into one jump is exact in the mean; the noise of a real centre is lower, by up to a half.
     """
 
-    name = "Shockley-Read-Hall recombination"
+    name: ClassVar[str] = "Shockley-Read-Hall recombination"
     inverse_electron_lifetime: Float[Array, ""]
     inverse_hole_lifetime: Float[Array, ""]
     """1/tau_n and 1/tau_p, 1/s; zero switches the process off."""
@@ -61,9 +62,7 @@ class ShockleyReadHall(Recombination):
     """Trap energy above the intrinsic level over kT."""
 
     def backward(self, site: Site) -> Float[Array, ""]:
-        return two_step_capture(
-            site, self.inverse_electron_lifetime, self.inverse_hole_lifetime, self.trap_level
-        )
+        return two_step_capture(site, self.inverse_electron_lifetime, self.inverse_hole_lifetime, self.trap_level)
 
 
 def two_step_capture(
@@ -71,7 +70,8 @@ def two_step_capture(
 ) -> Float[Array, ""]:
     """ni2 / ((n + n_1)/hole_rate + (p + p_1)/electron_rate), finite and differentiable when both rates are zero.
 
-    With rates 1/tau (1/s) this is a bulk rate in cm^-3 s^-1; with surface velocities (cm/s) a surface rate in cm^-2 s^-1.
+    With rates 1/tau (1/s) this is a bulk rate in cm^-3 s^-1; with surface velocities (cm/s) a surface rate in cm^-2
+    s^-1.
     """
     ni = jnp.sqrt(site.ni2)
     n1, p1 = ni * jnp.exp(trap_level), ni * jnp.exp(-trap_level)

@@ -1,10 +1,10 @@
 """Carrier hops along a mesh edge: the Scharfetter-Gummel flux as a pair of jump rates.
 
-With `w = ln(d2/d1) + affinity` the two one-way rates are `conductance * sqrt(d1 d2) * (w/2)/sinh(w/2) * exp(+-affinity/2)`.
-For Boltzmann statistics `w` is the potential difference and this is the flux of Scharfetter and Gummel (1969), DOI
-10.1109/T-ED.1969.16566; for any other statistics it is the excess-chemical-potential (SEDAN) flux of Yu and Dutton, analysed
-by Farrell et al. (2017), DOI 10.1007/s11082-017-0968-5. The net flux vanishes with the difference of quasi-Fermi levels, to
-the last digit, whatever the densities are.
+With `w = ln(d2/d1) + affinity` the two one-way rates are `conductance * sqrt(d1 d2) * (w/2)/sinh(w/2) *
+exp(+-affinity/2)`. For Boltzmann statistics `w` is the potential difference and this is the flux of Scharfetter and
+Gummel (1969), DOI 10.1109/T-ED.1969.16566; for any other statistics it is the excess-chemical-potential (SEDAN) flux
+of Yu and Dutton, analysed by Farrell et al. (2017), DOI 10.1007/s11082-017-0968-5. The net flux vanishes with the
+difference of quasi-Fermi levels, to the last digit, whatever the densities are.
 """
 
 import equinox as eqx
@@ -45,7 +45,8 @@ class Hop(eqx.Module):
 
     @property
     def noise(self) -> Float[Array, "..."]:
-        """One-sided spectral density of the Langevin flux, 4 (f - b)/ln(f/b): diffusion noise, independent of the mesh."""
+        """One-sided spectral density of the Langevin flux, 4 (f - b)/ln(f/b): diffusion noise, independent of the
+        mesh."""
         return 4 * self.mean_rate * sinh_over_x(self.affinity / 2)
 
 
@@ -54,7 +55,8 @@ def hop(
 ) -> Hop:
     """The hop between two nodes.
 
-    `velocity` is D/h (cm/s), `log_left` and `log_right` the logarithms of the densities (cm^-3) in the material of the edge,
+    `velocity` is D/h (cm/s), `log_left` and `log_right` the logarithms of the densities (cm^-3) in the material of
+    the edge,
     `affinity` the drop of the electrochemical potential from left to right over kT.
     """
     w = log_right - log_left + affinity

@@ -1,14 +1,14 @@
 """From a device to its equations: sums over mesh edges of what hops along them and of what jumps at their ends.
 
-Unknowns of a node, all over kT/q: the potential `psi` (vacuum level at zero), and the quasi-Fermi potentials of electrons and
-holes, each RELATIVE TO ITS OWN CONTACT: `phi_n - V_cathode` and `phi_p - V_anode`. A majority quasi-Fermi level that is flat to
-1e-15 keeps all its digits only in this form; without it the dark current in a doped layer is round-off. The cathode is at
-zero, the anode at the junction voltage `v`, which is the one global unknown (it differs from the applied voltage by the drop
-on the series resistance).
+Unknowns of a node, all over kT/q: the potential `psi` (vacuum level at zero), and the quasi-Fermi potentials of
+electrons and holes, each RELATIVE TO ITS OWN CONTACT: `phi_n - V_cathode` and `phi_p - V_anode`. A majority
+quasi-Fermi level that is flat to 1e-15 keeps all its digits only in this form; without it the dark current in a doped
+layer is round-off. The cathode is at zero, the anode at the junction voltage `v`, which is the one global unknown (it
+differs from the applied voltage by the drop on the series resistance).
 
 Rows of a node: Poisson's equation and the balances of electrons and holes, each `inflow - outflow + generation -
-recombination` in particles per cm^2 (and per second). An edge belongs to one layer and gives half its length to each of its
-nodes; a node on a material interface collects from either side with either material, which keeps order 2 there.
+recombination` in particles per cm^2 (and per second). An edge belongs to one layer and gives half its length to each
+of its nodes; a node on a material interface collects from either side with either material, which keeps order 2 there.
 """
 
 import dataclasses
@@ -120,7 +120,7 @@ def discretise(device: Device) -> System:
     """Put a device on its mesh. Differentiable in every quantity of the device."""
     kT = device.kT
     layers = [device.layers[name] for name in device.electrical]
-    bulks = [layer.material.bulk(kT) for layer in layers]  # type: ignore[attr-defined]
+    bulks = [device.bulk(name) for name in device.electrical]
     counts = [layer.edges for layer in layers]
     lengths = [edge_lengths(device.thickness_cm(name), device.layers[name].edges) for name in device.electrical]
     starts = np.cumsum([0, *counts])
@@ -247,13 +247,13 @@ def edge_balance(
     """Stationary balance of an edge: dots at their stationary populations, net rates written with expm1."""
     state = edge_state(bulk, kT, length, x)
     half = length / 2
-    rates = dot_rates(bulk, state, length, dots) if bulk.dots is not None else [None, None]
+    rates = dot_rates(bulk, state, length, dots) if bulk.dots is not None else []
     charge, loss = [], []
-    for site, photons, rate in zip(state.sites, host, rates, strict=True):
+    for end, (site, photons) in enumerate(zip(state.sites, host, strict=True)):
         recombination = host_recombination(bulk, site)
         density = site.p - site.n + bulk.doping
         if bulk.dots is not None:
-            populations, through_dots = bulk.dots.stationary(site, rate)
+            populations, through_dots = bulk.dots.stationary(site, rates[end])
             recombination += through_dots
             density += bulk.dots.density * (populations[HOLE] - populations[ELECTRON])
         charge.append(half * density)
@@ -282,8 +282,10 @@ def _end_linearisation(
 ) -> Float[Array, "8 6"]:
     """Derivatives of what happens at one end of an edge, as sums over one-way jumps.
 
-    Rows: charge, losses of electrons and holes, balances of the dot states (e, h, X), stored electrons and holes. Columns: ln n, ln
-    p, field, and the populations of (e, h, X) at the cost of the empty state. `escape` is the field's enhancement and its slope: a
+    Rows: charge, losses of electrons and holes, balances of the dot states (e, h, X), stored electrons and holes.
+    Columns: ln n, ln
+    p, field, and the populations of (e, h, X) at the cost of the empty state. `escape` is the field's enhancement and
+    its slope: a
     first derivative is all that is wanted, and the barrier integrals need not be carried along in six directions.
     """
 
@@ -319,7 +321,9 @@ def edge_linearisation(
         ensemble, field = bulk.dots, state.sites[0].field
         escape = jax.jvp(lambda f: ensemble.escape(f, kT), (field,), (jnp.ones_like(field),))
     sites = jax.tree.map(lambda *ends: jnp.stack(ends), *state.sites)
-    ends = jax.vmap(lambda *end: _end_linearisation(bulk, half, *end, escape))(sites, populations, dots)
+    ends = jax.vmap(lambda site, filling, photons: _end_linearisation(bulk, half, site, filling, photons, escape))(
+        sites, populations, dots
+    )
 
     def hops(x: Float[Array, "7"]) -> tuple[Array, Array, Array]:
         moved = edge_state(bulk, kT, length, x)
@@ -435,7 +439,9 @@ def contact_rates(system: System, side: int, u: Float[Array, "3"], v: Array) -> 
     return jnp.stack(velocities) * density * (1 + jnp.exp(contact_affinities(system, side, u, v)))
 
 
-def boundary_rows(system: System, side: int, u: Float[Array, "3"], v: Array, rows: Float[Array, "3"]) -> Float[Array, "3"]:
+def boundary_rows(
+    system: System, side: int, u: Float[Array, "3"], v: Array, rows: Float[Array, "3"]
+) -> Float[Array, "3"]:
     """Replace the rows of a boundary node by its contact's conditions."""
     pinned = u - system.boundary(side, v)
     if system.contacts[side].velocities is None:

@@ -1,7 +1,8 @@
 """Damped Newton iteration inside a continuation in bias and light, differentiated by the implicit-function theorem.
 
-One `while_loop` serves both: an iteration either improves the trial point or, when that has converged, accepts it and steps on
-along the tangent; a trial that fails is repeated with half the step. Batches advance independently of each other.
+One `while_loop` serves both: an iteration either improves the trial point or, when that has converged, accepts it and
+steps on along the tangent; a trial that fails is repeated with half the step. Batches advance independently of each
+other.
 """
 
 from enum import IntEnum
@@ -34,6 +35,7 @@ class Settings(eqx.Module):
     """Smallest step, as a fraction of the whole way."""
 
 
+DEFAULTS = Settings()
 UNFINISHED = -1
 
 
@@ -162,7 +164,7 @@ def walk(
     start: State,
     origin: Target,
     target: Target,
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULTS,
     stage: Stage = Stage.UNDER_WAY,
 ) -> Outcome:
     """Find the solution at `target`, beginning with `stage`. Not differentiable: see `polish`."""

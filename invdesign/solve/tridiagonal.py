@@ -1,13 +1,13 @@
 """Bordered block-tridiagonal systems: the linear algebra of every analysis.
 
-A device with `node` mesh nodes, `block` unknowns a node and a few `global` unknowns (a voltage behind a series resistor, a
-conserved number) linearises to
+A device with `node` mesh nodes, `block` unknowns a node and a few `global` unknowns (a voltage behind a series
+resistor, a conserved number) linearises to
 
     [ T  C ] [x]   [b]
     [ R  D ] [g] = [h]
 
-with T block-tridiagonal. `solve` is differentiable to any order in the matrix and the right-hand side: it never differentiates
-through the elimination, but solves with the transposed matrix (`jax.lax.custom_linear_solve`).
+with T block-tridiagonal. `solve` is differentiable to any order in the matrix and the right-hand side: it never
+differentiates through the elimination, but solves with the transposed matrix (`jax.lax.custom_linear_solve`).
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact
 
 REFINEMENTS = 1
-"""Steps of iterative refinement. Elimination alone leaves the conductance of a capacitive device with no digits: at 1 Hz the
-imaginary part of its admittance is a million times the real one."""
+"""Steps of iterative refinement. Elimination alone leaves the conductance of a capacitive device with no digits: at 1
+Hz the imaginary part of its admittance is a million times the real one."""
 
 
 class BlockTridiagonal(eqx.Module):
@@ -98,9 +98,7 @@ def thomas(matrix: BlockTridiagonal, rhs: Inexact[Array, "node block rhs"]) -> I
     def forward(carry: tuple[Array, Array], row: tuple[Array, Array, Array, Array]) -> tuple:
         upper_before, x_before = carry
         lower, diagonal, upper, b = row
-        solved = eliminate(
-            diagonal - lower @ upper_before, jnp.concatenate([upper, b - lower @ x_before], axis=1)
-        )
+        solved = eliminate(diagonal - lower @ upper_before, jnp.concatenate([upper, b - lower @ x_before], axis=1))
         return (solved[:, :size], solved[:, size:]), (solved[:, :size], solved[:, size:])
 
     start = (jnp.zeros_like(matrix.upper[0]), jnp.zeros_like(rhs[0]))
