@@ -1,4 +1,4 @@
-"""Node positions inside a layer: a fixed number of edges in normalised coordinates, so that thickness moves the mesh."""
+"""Node positions inside a layer: fixed edges in normalised coordinates, so that thickness moves the mesh."""
 
 import jax.numpy as jnp
 import numpy as np
