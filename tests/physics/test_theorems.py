@@ -1,0 +1,135 @@
+"""Theorems that hold for every device, on every kind of device that the model knows."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sample_devices import Solver, dot_diode, nip_cell, silicon_diode
+
+from invdesign.analyses import checks
+from invdesign.analyses.illumination import absorption, photon_flux
+from invdesign.analyses.small_signal import small_signal
+from invdesign.constants import ELEMENTARY_CHARGE_C
+from invdesign.device.device import Schottky
+
+DEVICES = {
+    "silicon p-n": lambda: silicon_diode(area_cm2=0.01),
+    "n-i-p": lambda: nip_cell(),
+    "n-i-p with shunt and series resistance": lambda: nip_cell(series_ohm=300.0, shunt_ohm_cm2=1e6),
+    "n-i-p between metals": lambda: nip_cell(contacts=(Schottky(work_function_eV=4.3), Schottky(work_function_eV=4.8))),
+    "dots": lambda: dot_diode(),
+    "dots, shunt and series resistance": lambda: dot_diode(4.8, 0.15, series_ohm=1e3, shunt_ohm_cm2=1.4e7),
+}
+
+
+@pytest.fixture(scope="module", params=DEVICES, ids=list(DEVICES))
+def bench(request):
+    return Solver(DEVICES[request.param]())
+
+
+@pytest.fixture(scope="module")
+def optics(bench):
+    return jax.jit(absorption)(bench.device, jnp.array([500.0, 1240.0]))
+
+
+@pytest.fixture(scope="module")
+def lit(optics):
+    """1 mW/cm^2 at 500 nm and at 1240 nm."""
+    return optics.light(photon_flux(optics.wavelength_nm, jnp.asarray(1e-3)))
+
+
+def spectrum(bench, state, light, optics, points):
+    frequency, edge = (jnp.asarray(np.array(column)) for column in zip(*points, strict=True))
+    small = jax.jit(small_signal)(bench.system, state, light)
+    return checks.spectrum(small, frequency.astype(float), edge, optics, jnp.ones(()))
+
+
+def test_every_process_is_balanced_at_equilibrium(bench):
+    """Any device, dark, 0 V: |r_f - r_b|/(r_f + r_b) = 0 for every process. 1e-12: thousands of roundings of a rate."""
+    worst = checks.detailed_balance(bench.system, bench.rest.state, bench.dark)
+    assert {name: float(value) for name, value in worst.items() if value > 1e-12} == {}
+
+
+def test_equilibrium_is_found_again_from_bias(bench):
+    """Any device, walked to -1 V and back to 0 V: all processes are balanced again, to the same round-off."""
+    state = bench.at(-1.0)
+    outcome = checks.travel(bench.system, state, bench.target(-1.0), bench.target(0.0))
+    worst = checks.detailed_balance(bench.system, outcome.state, bench.dark)
+    assert {name: float(value) for name, value in worst.items() if value > 1e-12} == {}
+
+
+def test_there_is_no_current_at_equilibrium(bench):
+    """Any device, dark: J(0 V) = 0. 1e-9 of the current at 50 mV reverse, which itself is tiny."""
+    rest = checks.current_densities(bench.system, bench.rest.state, bench.dark)
+    assert jnp.max(jnp.abs(rest)) <= 1e-9 * jnp.max(jnp.abs(bench.density(-0.05)))
+
+
+@pytest.mark.parametrize("voltage", [-0.05, -1.0, 0.2])
+def test_the_dark_current_is_the_same_at_all_edges(bench, voltage):
+    """Any device, dark: div J = 0. 1e-9: the float64 traps that spread J by orders of magnitude are far above."""
+    assert checks.spread(bench.density(voltage)) < 1e-9
+
+
+def test_the_photocurrent_is_the_same_at_all_edges(bench, optics, lit):
+    """Any device at -0.5 V, lit: current and small-signal photo-response read on eight edges. 1e-9 as in the dark."""
+    state = bench.at(-0.5, lit)
+    assert checks.spread(checks.current_densities(bench.system, state, lit)) < 1e-9
+    edges = np.linspace(0, bench.system.nodes - 2, 8).astype(int)
+    for frequency in (1.0, 1e6):
+        found = spectrum(bench, state, lit, optics, [(frequency, edge) for edge in edges])
+        assert checks.spread(found.eqe) < 1e-9
+
+
+def test_generation_minus_recombination_leaves_through_the_contacts(bench, lit):
+    """Any device at -0.5 V, lit: sum of (G - R) inside = flux out, for both carriers. 1e-10 of the larger one."""
+    assert jnp.max(checks.carrier_budget(bench.system, bench.at(-0.5, lit), lit)) < 1e-10
+
+
+@pytest.mark.parametrize(("edge", "allowance"), [(40, 1), (10, 100), (70, 100)])
+def test_noise_at_equilibrium_is_that_of_nyquist(bench, optics, edge, allowance):
+    """Any device, dark, 0 V, 1 Hz to 1 GHz, read in every layer: S_I = 4kT Re Y.
+
+    An exact theorem of the discrete equations; allowed is 1e-6 of Re Y plus 1e-13 of |Y|, what round-off in a
+    capacitive device leaves of Re Y at 1 Hz. Read in a doped layer Re Y (not S_I) loses two digits more there.
+    """
+    found = spectrum(bench, bench.rest.state, bench.dark, optics, [(f, edge) for f in np.logspace(0, 9, 7)])
+    assert jnp.min(jnp.real(found.admittance)) > 0
+    assert jnp.max(checks.fluctuation_dissipation(bench.system, found)) < allowance
+
+
+@pytest.mark.parametrize("voltage", [0.0, -1.0, 0.3])
+def test_the_admittance_at_zero_frequency_is_the_slope_of_the_current(bench, optics, voltage):
+    """Any device: Re Y(0) of the one-way jumps = dI/dV of the stationary equations (matrix-tree). 1e-7: round-off."""
+    outcome = checks.travel(bench.system, bench.rest.state, bench.target(0.0), bench.target(voltage))
+    slope = checks.dc_conductance(bench.system, outcome, bench.target(voltage))
+    found = spectrum(bench, outcome.state, bench.dark, optics, [(0.0, 40)])
+    np.testing.assert_allclose(float(jnp.real(found.admittance[0])), float(slope), rtol=1e-7)
+
+
+def test_a_weak_light_gives_the_linear_response(bench, optics):
+    """Any device at -0.5 V: I_lit - I_dark of finite light = the adjoint's response. 1e-6: curvature, lost digits."""
+    state = bench.at(-0.5)
+    linear = spectrum(bench, state, bench.dark, optics, [(0.0, 40)]).eqe[0].real
+    before = checks.terminal_current(bench.system, state, bench.dark)
+    for index, expected in enumerate(np.asarray(linear)):
+        if abs(expected) < 1e-9:
+            continue  # no absorption
+        estimates = []
+        for irradiance in 10.0 ** np.arange(-12, -7):
+            flux = jnp.zeros(2).at[index].set(photon_flux(optics.wavelength_nm[index], jnp.asarray(irradiance)))
+            light = optics.light(flux)
+            outcome = checks.travel(bench.system, state, bench.target(-0.5), bench.target(-0.5, light))
+            change = checks.terminal_current(bench.system, outcome.state, light) - before
+            estimates.append(-change / (ELEMENTARY_CHARGE_C * bench.system.area_cm2 * flux[index]))
+        np.testing.assert_allclose(float(checks.settled(jnp.stack(estimates))[0]), expected, rtol=1e-6)
+
+
+def test_the_photo_response_is_a_low_pass(bench, optics):
+    """Any device at -0.5 V: |response(f)| <= |response(0)|. 2 %: a real network of jumps may overshoot slightly.
+
+    A field-enhanced emission with a wrong backward rate passes all other theorems and peaks at 2.5.
+    """
+    state = bench.at(-0.5)
+    points = [(0.0, 40), *((f, 40) for f in np.logspace(0, 10, 20))]
+    response = jnp.abs(spectrum(bench, state, bench.dark, optics, points).eqe)
+    assert jnp.all(response[1:] <= 1.02 * response[0])

@@ -1,0 +1,97 @@
+"""The four-state machine of a dot."""
+
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sample_devices import dot_diode
+
+from invdesign.processes.dots import JUMPS, DotRates
+from invdesign.processes.site import Site
+
+KT = 0.02585
+
+
+@pytest.fixture(scope="module")
+def dots():
+    return dot_diode().layers["layer1"].material.bulk(jnp.asarray(KT)).dots
+
+
+def site(log_n, log_p, log_ni2, field=1e5):
+    values = [log_n, log_p, np.exp(log_n), np.exp(log_p), np.exp(log_ni2), log_n + log_p - log_ni2, field, KT]
+    return Site(*(jnp.asarray(value, jnp.float64) for value in values))
+
+
+def populations_by_exact_elimination(rates):
+    """Rational arithmetic: the null vector of the master equation has all its digits."""
+    a, en, b, ep, k, g0, light = (Fraction(float(rate)) for rate in rates)
+    into = [[Fraction(0)] * 4 for _ in range(4)]
+    for start, end, rate in (
+        *((0, 1, a), (1, 0, en), (2, 3, a), (3, 2, en)),
+        *((0, 2, b), (2, 0, ep), (1, 3, b), (3, 1, ep)),
+        *((3, 0, k), (0, 3, g0 + light)),
+    ):
+        into[end][start] += rate
+        into[start][start] -= rate
+    rows = [into[0], into[1], into[2], [Fraction(1)] * 4]
+    right = [Fraction(0)] * 3 + [Fraction(1)]
+    for i in range(4):
+        pivot = next(j for j in range(i, 4) if rows[j][i] != 0)
+        rows[i], rows[pivot], right[i], right[pivot] = rows[pivot], rows[i], right[pivot], right[i]
+        for j in range(4):
+            if j != i and rows[j][i] != 0:
+                factor = rows[j][i] / rows[i][i]
+                rows[j] = [x - factor * y for x, y in zip(rows[j], rows[i], strict=True)]
+                right[j] -= factor * right[i]
+    return [right[i] / rows[i][i] for i in range(4)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_populations_of_any_rates(dots, seed):
+    """One dot, seven rates over 30 decades: stationary populations = exact elimination in rational arithmetic.
+
+    1e-13 of each population, also of one that is 1e-25: the sums over trees have no subtraction.
+    """
+    rates = DotRates(*(jnp.asarray(10.0**x) for x in np.random.default_rng(seed).uniform(-15, 15, 7)))
+    found, _ = dots.stationary(site(1.0, 1.0, 2.0), rates)
+    exact = [float(p) for p in populations_by_exact_elimination(rates)]
+    np.testing.assert_allclose(np.asarray(found), exact, rtol=1e-13)
+
+
+@pytest.mark.parametrize("field", [0.0, 1e3, 1e5, 5e5])
+@pytest.mark.parametrize("split", [-20.0, 0.0, 15.0])
+def test_detailed_balance_of_the_cycles(dots, split, field):
+    """One dot in the dark: forward over backward rates of 0 -> e -> X -> 0 multiply to exp(affinity), at any field.
+
+    1e-11: round-off of exponents of order 40. With it no cycle can do work at equilibrium.
+    """
+    host = dot_diode().layers["layer1"].material.host.bulk(jnp.asarray(KT))
+    log_ni2 = float(host.log_nc + host.log_nv - host.band_gap / KT)
+    here = site(log_ni2 / 2 + 3.0, log_ni2 / 2 - 3.0 + split, log_ni2, field)
+    r = dots.rates(here, dots.escape(here.field, here.kT), jnp.zeros(()))
+    forward = jnp.log(r.capture_n) + jnp.log(r.capture_p) + jnp.log(r.recombination)
+    backward = jnp.log(r.emission_n) + jnp.log(r.emission_p) + jnp.log(r.thermal_generation)
+    np.testing.assert_allclose(float(forward - backward), split, atol=1e-11)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_net_rate_is_that_of_the_jumps(dots, seed):
+    """One dot, lit, far from equilibrium: recombination through dots = net capture of either carrier = k P_X - g P_0.
+
+    1e-9 of the largest one-way rate: the jumps are differences of one-way rates, which lose digits.
+    """
+    random = np.random.default_rng(seed)
+    host = dot_diode().layers["layer1"].material.host.bulk(jnp.asarray(KT))
+    log_ni2 = float(host.log_nc + host.log_nv - host.band_gap / KT)
+    here = site(random.uniform(10, 38), random.uniform(10, 38), log_ni2, 1e5)
+    rates = dots.rates(here, dots.escape(here.field, here.kT), jnp.asarray(10.0 ** random.uniform(-3, 6)))
+    populations, net = jax.jit(lambda s, r: dots.stationary(s, r))(here, rates)
+    forward, backward = dots.one_way(rates, populations)
+    jumps = np.asarray(forward - backward)
+    scale = float(jnp.max(forward))
+    captured_n = -sum(jump.electrons * jumps[i] for i, jump in enumerate(JUMPS))
+    captured_p = -sum(jump.holes * jumps[i] for i, jump in enumerate(JUMPS))
+    np.testing.assert_allclose([captured_n, captured_p, jumps[-1]], float(net), rtol=1e-9, atol=1e-9 * scale)
+    np.testing.assert_allclose(float(jnp.sum(populations)), 1.0, rtol=1e-14)

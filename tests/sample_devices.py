@@ -1,0 +1,164 @@
+"""Small devices for the tests. All without dots share one compiled program, all with dots another."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from invdesign.analyses import checks
+from invdesign.device.device import Contact, Contacts, Device, Layer, Ohmic, Shunt, Terminals
+from invdesign.materials.mixing import MaxwellGarnett
+from invdesign.materials.optical import Constant, MapbHalideSpectrum
+from invdesign.materials.quantum_dots import Dots, DotsInHost, MapbHalide
+from invdesign.materials.semiconductor import Lifetimes, Semiconductor
+from invdesign.solve.assembly import Light, System, discretise, no_light
+from invdesign.solve.newton import Outcome, State, Target, equilibrium_guess
+
+EDGES = (20, 40, 20)
+
+SILICON: dict[str, Any] = dict(
+    electron_affinity_eV=4.05,
+    band_gap_eV=1.12,
+    relative_permittivity=11.7,
+    conduction_dos_cm3=2.8e19,
+    valence_dos_cm3=1.04e19,
+    electron_mobility_cm2_per_Vs=1000.0,
+    hole_mobility_cm2_per_Vs=400.0,
+)
+TITANIA: dict[str, Any] = dict(
+    electron_affinity_eV=4.0,
+    band_gap_eV=3.2,
+    relative_permittivity=10.0,
+    conduction_dos_cm3=5e19,
+    valence_dos_cm3=5e19,
+    electron_mobility_cm2_per_Vs=3.87,
+    hole_mobility_cm2_per_Vs=3.87,
+    donor_density_cm3=5e18,
+)
+SPIRO: dict[str, Any] = dict(
+    electron_affinity_eV=2.1,
+    band_gap_eV=3.0,
+    relative_permittivity=3.0,
+    conduction_dos_cm3=5e19,
+    valence_dos_cm3=5e19,
+    electron_mobility_cm2_per_Vs=0.387,
+    hole_mobility_cm2_per_Vs=0.387,
+    acceptor_density_cm3=5e18,
+)
+HALIDE: dict[str, Any] = dict(
+    electron_affinity_eV=3.75,
+    band_gap_eV=1.58,
+    relative_permittivity=70.0,
+    conduction_dos_cm3=8.1e18,
+    valence_dos_cm3=5.8e18,
+    electron_mobility_cm2_per_Vs=66.0,
+    hole_mobility_cm2_per_Vs=66.0,
+)
+
+
+def lifetimes(seconds: float = 1e-7, radiative: float = 1e-10, auger: float = 1e-30) -> Lifetimes:
+    return Lifetimes(
+        electron_lifetime_s=seconds,
+        hole_lifetime_s=2 * seconds,
+        trap_level_eV=0.1,
+        radiative_coefficient_cm3_per_s=radiative,
+        electron_auger_cm6_per_s=auger,
+        hole_auger_cm6_per_s=2 * auger,
+    )
+
+
+def material(
+    numbers: dict[str, Any], recombination: Lifetimes | None = None, k: float = 0.0, **other: Any
+) -> Semiconductor:
+    return Semiconductor(recombination=recombination or lifetimes(), optical=Constant(n=2.0, k=k), **numbers | other)
+
+
+def stack(
+    *layers: tuple[float, Any],
+    edges: tuple[int, ...] = EDGES,
+    contacts: tuple[Contact, Contact] | None = None,
+    series_ohm: float = 0.0,
+    shunt_ohm_cm2: float | None = None,
+    **other: Any,
+) -> Device:
+    """Layers (thickness in nm, material) from the cathode on the left to the anode on the right; 1 cm^2."""
+    names = tuple(f"layer{i}" for i in range(len(layers)))
+    built = {
+        name: Layer(thickness_nm=thickness, material=matter, edges=count)
+        for name, (thickness, matter), count in zip(names, layers, edges, strict=True)
+    }
+    shunt = None if shunt_ohm_cm2 is None else Shunt(resistance_ohm_cm2=shunt_ohm_cm2)
+    left, right = contacts or (Ohmic(), Ohmic())
+    return Device(
+        names,
+        built,
+        Contacts(left, right),
+        anode="right",
+        **{"area_cm2": 1.0} | other,
+        terminals=Terminals(series_resistance_ohm=series_ohm, shunt=shunt),
+    )
+
+
+def silicon_diode(
+    n_nm: float = 2000.0,
+    p_nm: float = 500.0,
+    donors: float = 1e16,
+    acceptors: float = 1e18,
+    tau: float = 1e-7,
+    **other: Any,
+) -> Device:
+    """n | n | p: the mesh is dense where the two n layers meet and at the junction."""
+    recombination = lifetimes(tau, 0.0, 0.0)
+    n = material(SILICON, recombination, k=0.01, donor_density_cm3=donors)
+    p = material(SILICON, recombination, k=0.01, acceptor_density_cm3=acceptors)
+    return stack((0.4 * n_nm, n), (0.6 * n_nm, n), (p_nm, p), **other)
+
+
+def nip_cell(absorber_nm: float = 300.0, **other: Any) -> Device:
+    """Titania / perovskite / spiro without dots."""
+    absorber = material(HALIDE, k=0.1)
+    return stack((40.0, material(TITANIA)), (absorber_nm, absorber), (40.0, material(SPIRO)), **other)
+
+
+def dot_diode(
+    diameter_nm: float = 4.32, fraction: float = 0.29, bromide: float = 1 / 6, absorber_nm: float = 200.0, **other: Any
+) -> Device:
+    """Titania / dots in perovskite / spiro."""
+    host = MapbHalide(
+        bromide_fraction=bromide, recombination=lifetimes(), optical=MapbHalideSpectrum(band_gap_eV=1.644), **HALIDE
+    )
+    dots = Dots(
+        diameter_nm=diameter_nm,
+        volume_fraction=fraction,
+        electron_affinity_eV=3.95,
+        lifetime_s=1.5e-9,
+        capture_time_s=1e-12,
+    )
+    absorber = DotsInHost(dots, host, MaxwellGarnett())
+    return stack((40.0, material(TITANIA)), (absorber_nm, absorber), (40.0, material(SPIRO)), **other)
+
+
+class Solver:
+    """A device on its mesh; every point is reached from equilibrium."""
+
+    def __init__(self, device: Device):
+        self.device = device
+        self.system: System = discretise(device)
+        self.dark: Light = no_light(self.system)
+        guess = equilibrium_guess(self.system)
+        self.rest: Outcome = checks.travel(self.system, guess, self.target(0.0), self.target(0.0))
+        assert bool(self.rest.converged)
+
+    def target(self, voltage_V: float, light: Light | None = None) -> Target:
+        voltage = jnp.asarray(voltage_V, jnp.float64) / self.system.kT
+        return Target(voltage, self.dark if light is None else light)
+
+    def at(self, voltage_V: float, light: Light | None = None) -> State:
+        outcome = checks.travel(self.system, self.rest.state, self.target(0.0), self.target(voltage_V, light))
+        assert bool(outcome.converged)
+        return outcome.state
+
+    def density(self, voltage_V: float, light: Light | None = None) -> jax.Array:
+        """Current density at every edge, A/cm^2."""
+        light = self.dark if light is None else light
+        return checks.current_densities(self.system, self.at(voltage_V, light), light)
