@@ -19,12 +19,24 @@ if "jax" in sys.modules:
 # Public name -> the module it lives in. The imports below are for type checkers and editors only.
 _PUBLIC = {
     "InputError": "schema",
+    "characterise": "figures.registry",
+    "evaluate_figures": "figures.registry",
     "load_device": "config",
     "load_settings": "config",
+    "noise": "analyses.noise",
+    "operate": "analyses.operating_point",
+    "small_signal": "analyses.small_signal",
+    "sweep": "analyses.operating_point",
 }
 if TYPE_CHECKING:
+    from invdesign.analyses.noise import noise as noise
+    from invdesign.analyses.operating_point import operate as operate
+    from invdesign.analyses.operating_point import sweep as sweep
+    from invdesign.analyses.small_signal import small_signal as small_signal
     from invdesign.config import load_device as load_device
     from invdesign.config import load_settings as load_settings
+    from invdesign.figures.registry import characterise as characterise
+    from invdesign.figures.registry import evaluate_figures as evaluate_figures
     from invdesign.schema import InputError as InputError
 
 
