@@ -1,0 +1,90 @@
+"""The matrix of all analyses, derivatives of a solved device, and what a solve says when it fails."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sample_devices import Solver, dot_diode
+
+from invdesign.analyses import checks
+from invdesign.analyses.operating_point import operate
+from invdesign.results import Status
+from invdesign.solve.newton import Settings, State, equations, matrix
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """Dots between titania and spiro on 4 + 8 + 4 edges, with a series resistance."""
+    return Solver(dot_diode(edges=(4, 8, 4), series_ohm=100.0))
+
+
+def test_the_matrix_is_the_derivative_of_the_equations(bench):
+    """Dot diode away from any solution: elimination of one-way jumps = derivative of the stationary, expm1 form.
+
+    1e-8 of the largest entry of each row: the dots' jumps are differences of one-way rates.
+    """
+    random = np.random.default_rng(0)
+    state = bench.at(-0.3)
+    state = State(state.u + jnp.asarray(random.normal(scale=0.02, size=state.u.shape)), state.v)
+    target = bench.target(-0.3)
+
+    def flat(x):
+        moved = State(x[:-1].reshape(state.u.shape), x[-1])
+        rows, circuit = equations(bench.system, moved, target)
+        return jnp.concatenate([rows.ravel(), circuit])
+
+    point = jnp.concatenate([state.u.ravel(), state.v[None]])
+    derivative = jax.jit(jax.jacfwd(flat))(point)
+    bordered = jax.jit(matrix)(bench.system, state, target)
+
+    def product(x):
+        rows, circuit = bordered @ (x[:-1].reshape(*state.u.shape, 1), x[-1:, None])
+        return jnp.concatenate([rows.ravel(), circuit.ravel()])
+
+    found = jax.vmap(product, out_axes=1)(jnp.eye(len(point)))
+    scale = jnp.max(jnp.abs(derivative), axis=1, keepdims=True)
+    assert jnp.max(jnp.abs(found - derivative) / scale) < 1e-8
+
+
+@pytest.mark.slow
+def test_forward_reverse_and_numerical_derivatives_agree():
+    """Current of the dot diode at -0.3 V by thickness, diameter, loading, bromide, doping of a contact layer, bias.
+
+    Forward = reverse to 1e-9 (the same matrix, transposed); both = central differences to 1e-6 of the largest.
+    """
+    device = dot_diode(edges=(4, 8, 4), series_ohm=100.0)
+
+    def where(d):
+        absorber = d.layers["layer1"]
+        material = absorber.material
+        return (
+            absorber.thickness_nm,
+            material.dots.diameter_nm,
+            material.dots.volume_fraction,
+            material.host.bromide_fraction,
+            d.layers["layer0"].material.donor_density_cm3,
+        )
+
+    base = where(device)
+
+    @jax.jit
+    def log_current(x):
+        moved = eqx.tree_at(where, device, tuple(b * (1 + dx) for b, dx in zip(base, x[:-1], strict=True)))
+        return jnp.log(-operate(moved, -0.3 + x[-1]).current_A)
+
+    zero = jnp.zeros(6)
+    reverse = jax.grad(log_current)(zero)
+    forward = jax.jacfwd(log_current)(zero)
+    numeric = checks.central_differences(log_current, zero, halvings=4)
+    largest = float(jnp.max(jnp.abs(reverse)))
+    np.testing.assert_allclose(np.asarray(forward), np.asarray(reverse), atol=1e-9 * largest)
+    np.testing.assert_allclose(np.asarray(numeric), np.asarray(reverse), atol=1e-6 * largest)
+
+
+def test_a_failed_solve_is_a_status():
+    """Dot diode, an iteration budget of three: no exception and no nan, but a status that says what to try."""
+    point = operate(dot_diode(edges=(4, 8, 4), series_ohm=100.0), -5.0, settings=Settings(iterations=3))
+    assert Status(int(point.status)) == Status.OUT_OF_ITERATIONS
+    assert bool(jnp.all(jnp.isfinite(point.state.u)))
+    assert Status(int(point.status)).message
