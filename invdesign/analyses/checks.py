@@ -186,7 +186,7 @@ def fano_factors(system: System, state: State, light: Light) -> tuple[Float[Arra
     system = eqx.tree_at(lambda s: s.shunt_conductance_S, system, jnp.zeros(()))
 
     def independent(bulk: Bulk) -> Bulk:
-        processes = tuple(Unthrottled(process) for process in bulk.recombination)
+        processes = tuple(Unthrottled(process=process) for process in bulk.recombination)
         return eqx.tree_at(lambda b: b.recombination, bulk, processes)
 
     regions = tuple(eqx.tree_at(lambda r: r.bulk, region, independent(region.bulk)) for region in system.regions)

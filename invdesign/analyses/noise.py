@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from invdesign.analyses.small_signal import SmallSignal, Transfer
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.processes.dots import EMPTY, JUMPS
+from invdesign.processes.dots import JUMPS
 from invdesign.solve.assembly import (
     EdgeState,
     Region,
@@ -50,16 +50,25 @@ def x_coth_x(x: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.where(near, 1 + y / 3 * (1 - y / 15 * (1 - 2 * y / 21)), safe / jnp.tanh(safe))
 
 
-def _dot_jumps(region: Region, edge: EdgeState, photons: Array, filling: Array) -> list[Float[Array, "edge jump"]]:
-    """Sums of the one-way rates of all dot jumps (cm^-3 s^-1) at the left and right ends of a region's edges."""
+_HOST = tuple((jump.electrons, jump.holes) for jump in JUMPS)
+_DOTS = tuple(tuple((jump.target == state) - (jump.origin == state) for state in (1, 2, 3)) for jump in JUMPS)
+"""What each dot jump adds to (n, p) and to (e, h, X)."""
+
+
+def _dot_sources(
+    region: Region, edge: EdgeState, photons: Array, filling: Array, y: Array, z: Array
+) -> Float[Array, "edge 2 jump"]:
+    """Squared transfers of all dot jumps, times the sums of their one-way rates (cm^-3 s^-1)."""
     rates = jax.vmap(dot_rates)(region.bulk, edge, region.lengths, photons)
-    both = [
-        jax.vmap(lambda dots, rate, populations: dots.one_way(rate, populations))(
-            region.bulk.dots, rate, filling[:, end]
-        )
-        for end, rate in enumerate(rates)
-    ]
-    return [one_way[:, 0] + one_way[:, 1] for one_way in both]
+    both_ends = jax.tree.map(lambda *ends: jnp.stack(ends, axis=1), *rates)
+    ensemble = region.bulk.dots
+    one_way = jax.vmap(lambda dots, *ends: jax.vmap(lambda *end: dots.one_way(*end))(*ends))(
+        ensemble, both_ends, filling
+    )
+    host = jnp.asarray(_HOST, y.dtype)
+    dots = jnp.asarray(_DOTS, z.dtype)
+    gain = y[..., 1:] @ host.T + z @ dots.T
+    return _square(gain) * (one_way[:, :, 0] + one_way[:, :, 1])
 
 
 def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] | float = 1.0) -> Noise:
@@ -86,20 +95,17 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
         y, z, read = (region.take(array) for array in (ends, transfer.dots, reads))
         place = add("electron transport", _square(y[:, 1, 1] - y[:, 0, 1] - read) * edge.electron.noise)
         place += add("hole transport", _square(y[:, 1, 2] - y[:, 0, 2] + read) * edge.hole.noise)
-        for end, site in enumerate(edge.sites):
-            pair = _square(y[:, end, 1] + y[:, end, 2])
-            for process in region.bulk.recombination:
-                rate = jax.vmap(lambda p, at: p.backward(at))(process, site) * (1 + jnp.exp(site.affinity))
-                place += add(process.name, pair * 2 * half * rate)
-            place += add("photogeneration", pair * 2 * region.take(small.light.host)[:, end])
+        sites = jax.tree.map(lambda *ends: jnp.stack(ends, axis=1), *edge.sites)
+        pair = 2 * _square(y[..., 1] + y[..., 2])
+        for process in region.bulk.recombination:
+            thermal = jax.vmap(lambda p, ends: jax.vmap(p.backward)(ends))(process, sites)
+            rate = thermal * (1 + jnp.exp(sites.affinity))
+            place += add(process.name, jnp.sum(pair * rate, axis=1) * half)
+        place += add("photogeneration", jnp.sum(pair * region.take(small.light.host), axis=1))
         if region.bulk.dots is not None:
-            for end, density in enumerate(_dot_jumps(region, edge, region.take(small.light.dots), filling)):
-                for index, jump in enumerate(JUMPS):
-                    gain = jump.electrons * y[:, end, 1] + jump.holes * y[:, end, 2]
-                    for occupied, sign in ((jump.target, 1), (jump.origin, -1)):
-                        if occupied != EMPTY:
-                            gain = gain + sign * z[:, end, occupied - 1]
-                    place += add(jump.name, _square(gain) * 2 * half * density[:, index])
+            sources = _dot_sources(region, edge, region.take(small.light.dots), filling, y, z)
+            for index, jump in enumerate(JUMPS):
+                place += add(jump.name, 2 * half * jnp.sum(sources[..., index], axis=1))
         places.append(place)
     for side, at in ((0, 0), (1, -1)):
         for carrier, both in enumerate(contact_rates(system, side, state.u[at], state.v)):

@@ -12,7 +12,7 @@ of its nodes; a node on a material interface collects from either side with eith
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -228,7 +228,9 @@ def dot_rates(bulk: Bulk, state: EdgeState, length: Array, photons: Float[Array,
     return [bulk.dots.rates(site, escape, light) for site, light in zip(state.sites, excitation, strict=True)]
 
 
-def _rows(state: EdgeState, charge: list[Array], loss_n: list[Array], loss_p: list[Array]) -> Float[Array, "2 3"]:
+def _rows(
+    state: EdgeState, charge: Float[Array, "2"], loss_n: Float[Array, "2"], loss_p: Float[Array, "2"]
+) -> Float[Array, "2 3"]:
     """Rows of both nodes from an edge's hops and from the charge and losses (per cm^2) in its halves."""
     d, n, p = state.displacement, state.electron.net, state.hole.net
     left = jnp.stack([charge[0] - d, -n - loss_n[0], -p - loss_p[0]])
@@ -241,24 +243,27 @@ def host_recombination(bulk: Bulk, site: Site) -> Float[Array, ""]:
     return sum(process.backward(site) for process in bulk.recombination) * jnp.expm1(site.affinity)
 
 
+def both_ends(parts: Sequence[Any]) -> Any:
+    """The trees of the left and the right end as one tree, with the ends along the first axis."""
+    return jax.tree.map(lambda *ends: jnp.stack(ends), *parts)
+
+
 def edge_balance(
     bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"], host: Float[Array, "2"], dots: Float[Array, "2"]
 ) -> EdgeBalance:
     """Stationary balance of an edge: dots at their stationary populations, net rates written with expm1."""
     state = edge_state(bulk, kT, length, x)
     half = length / 2
-    rates = dot_rates(bulk, state, length, dots) if bulk.dots is not None else []
-    charge, loss = [], []
-    for end, (site, photons) in enumerate(zip(state.sites, host, strict=True)):
-        recombination = host_recombination(bulk, site)
-        density = site.p - site.n + bulk.doping
-        if bulk.dots is not None:
-            populations, through_dots = bulk.dots.stationary(site, rates[end])
-            recombination += through_dots
-            density += bulk.dots.density * (populations[HOLE] - populations[ELECTRON])
-        charge.append(half * density)
-        loss.append(half * recombination - photons)
-    return EdgeBalance(_rows(state, charge, loss, loss), state.hole.net - state.electron.net)
+    sites = both_ends(state.sites)
+    recombination = jax.vmap(lambda site: host_recombination(bulk, site))(sites)
+    density = sites.p - sites.n + bulk.doping
+    if bulk.dots is not None:
+        rates = both_ends(dot_rates(bulk, state, length, dots))
+        populations, through_dots = jax.vmap(bulk.dots.stationary)(sites, rates)
+        recombination += through_dots
+        density += bulk.dots.density * (populations[:, HOLE] - populations[:, ELECTRON])
+    loss = half * recombination - host
+    return EdgeBalance(_rows(state, half * density, loss, loss), state.hole.net - state.electron.net)
 
 
 def edge_populations(
@@ -268,8 +273,8 @@ def edge_populations(
     if bulk.dots is None:
         return jnp.zeros((2, 4))
     state = edge_state(bulk, kT, length, x)
-    rates = dot_rates(bulk, state, length, dots)
-    return jnp.stack([bulk.dots.stationary(site, rate)[0] for site, rate in zip(state.sites, rates, strict=True)])
+    rates = both_ends(dot_rates(bulk, state, length, dots))
+    return jax.vmap(bulk.dots.stationary)(both_ends(state.sites), rates)[0]
 
 
 def _end_linearisation(
@@ -320,9 +325,8 @@ def edge_linearisation(
     if bulk.dots is not None:
         ensemble, field = bulk.dots, state.sites[0].field
         escape = jax.jvp(lambda f: ensemble.escape(f, kT), (field,), (jnp.ones_like(field),))
-    sites = jax.tree.map(lambda *ends: jnp.stack(ends), *state.sites)
     ends = jax.vmap(lambda site, filling, photons: _end_linearisation(bulk, half, site, filling, photons, escape))(
-        sites, populations, dots
+        both_ends(state.sites), populations, dots
     )
 
     def hops(x: Float[Array, "7"]) -> tuple[Array, Array, Array]:
