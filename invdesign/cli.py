@@ -237,6 +237,8 @@ def _resume(job: str, words: list[str], flags: Flags) -> int:
 def _settings(job: str, data: Mapping[str, Any]) -> Any:
     from invdesign.config import read_settings, use_compile_cache
 
+    # XLA calls a compilation of two minutes an error in its log; real errors still come as exceptions
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     settings = read_settings(job, data)
     if settings.compile_cache:
         use_compile_cache()

@@ -4,6 +4,7 @@ None of them knows what the right answer is. Each says that two numbers, compute
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -168,7 +169,7 @@ def fluctuation_dissipation(system: System, points: Spectrum) -> Float[Array, " 
 class Unthrottled(Recombination):
     """A process whose thermal generation does not respond to the carriers that it frees."""
 
-    name = "recombination"
+    name: ClassVar[str] = "recombination"
     process: Recombination
 
     def backward(self, site: Site) -> Float[Array, ""]:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from invdesign.constants import BOLTZMANN_EV_PER_K, CM_PER_NM, HC_EV_NM
@@ -196,6 +197,30 @@ class Device(eqx.Module):
             raise InputError(
                 f"order: optical layer '{inner}' stands between layers that carry current; move it outside"
             )
+        blocking = () if self.terminals.shunt is None else self.terminals.shunt.blocking_layers
+        unknown = [name for name in blocking if name not in self.order]
+        if unknown:
+            raise InputError(
+                f"terminals.shunt.blocking_layers: '{unknown[0]}' is not a layer; allowed: {', '.join(self.order)}"
+            )
+        self._check_work_functions()
+
+    def _check_work_functions(self) -> None:
+        """A metal's Fermi level lies in the gap of what it touches; numbers being differentiated are not looked at."""
+        for side, name in (("left", self.electrical[0]), ("right", self.electrical[-1])):
+            contact = getattr(self.contacts, side)
+            if not isinstance(contact, Schottky):
+                continue
+            bulk = self.bulk(name)
+            numbers = (contact.work_function_eV, bulk.electron_affinity, bulk.electron_affinity + bulk.band_gap)
+            if any(isinstance(number, Tracer) for number in numbers):
+                continue
+            work_function, top, bottom = (float(number) for number in numbers)
+            if not top <= work_function <= bottom:
+                raise InputError(
+                    f"contacts.{side}.work_function_eV={work_function:g}: must lie in the gap of layer '{name}', "
+                    f"{top:.4g} to {bottom:.4g} eV"
+                )
 
     @property
     def kT(self) -> Float[Array, ""]:

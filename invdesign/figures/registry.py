@@ -196,7 +196,7 @@ FIGURES: tuple[Figure, ...] = (
         "dark_current_A",
         "I_d",
         "A",
-        "|I| at the bias, shunt included",
+        "|I| at the bias (under the device's own light, if it has any), shunt included",
         "definition",
         lambda c: jnp.abs(c.point.current_A),
     ),

@@ -17,6 +17,7 @@ from invdesign.optimize.batches import compile_for
 from invdesign.optimize.maximise import maximise
 from invdesign.optimize.polish import BOUND_TOLERANCE, Optimum
 from invdesign.optimize.result import Progress, Result
+from invdesign.optimize.settings import build_optimizer
 from invdesign.report.html import write as write_report
 from invdesign.results import Status
 from invdesign.run.folder import RunFolder
@@ -48,6 +49,14 @@ def run(settings: OptimizeSettings, folder: RunFolder | None, console: Console) 
         settings.load_ohm,
         order=tuple(settings.design),
     )
+    for name in problem.names:
+        value, variable = float(problem.value(name)), problem.variables[name]
+        if not float(variable.lower) <= value <= float(variable.upper):
+            raise InputError(
+                f"{variable.path}={value:g}: the baseline must lie inside the bounds of design.{name}, "
+                f"{float(variable.lower):g} to {float(variable.upper):g}"
+            )
+    build_optimizer(settings.optimizer)
     console.print(f"compiling and simulating the baseline, {settings.device.name}")
     simulate = Simulation(problem)
     baseline = simulate(configuration)
@@ -178,8 +187,8 @@ def _report(
     folder: RunFolder,
     wall_s: float,
 ) -> dict[str, Any]:
-    best = result.best
-    assert best is not None
+    assert result.best is not None
+    best = dataclasses.replace(result.best, z=_on_bounds(result.best.z))
     chosen = problem.configuration(problem.values(jnp.asarray(best.z)))
     optimum = simulate(chosen)
     verification = _verify(problem, chosen, optimum)
@@ -229,6 +238,11 @@ def _report(
         "warnings": [] if verification["passed"] else [verification["message"]],
         "tables": {"slices": "slices.csv", "starts": "starts.csv"},
     }
+
+
+def _on_bounds(z: Float[np.ndarray, " variable"]) -> Float[np.ndarray, " variable"]:
+    """Variables within the tolerance of a bound, put on it."""
+    return np.where(z <= BOUND_TOLERANCE, 0.0, np.where(z >= 1 - BOUND_TOLERANCE, 1.0, z))
 
 
 def _unit(problem: DesignProblem, name: str) -> str:

@@ -71,7 +71,8 @@ class OptimizeSettings(eqx.Module):
                 raise InputError(f"design.{name}.path={variable.path}: must lead to one number with a unit")
             for end in ("lower", "upper"):
                 bound = float(getattr(variable, end))
-                if not metadata["lower"] <= bound <= metadata["upper"]:
+                too_low = bound <= metadata["lower"] if metadata.get("open_lower") else bound < metadata["lower"]
+                if too_low or bound > metadata["upper"]:
                     allowed = f"{metadata['lower']:g} to {metadata['upper']:g}"
                     key = f"design.{name}.{end}{variable.unit_suffix}"
                     raise InputError(f"{key}={bound:g}: {variable.path} takes {allowed} {metadata['unit']}")
@@ -86,5 +87,3 @@ SETTINGS: dict[str, type] = {
     "optimize": OptimizeSettings,
     "validate": ValidateSettings,
 }
-
-
