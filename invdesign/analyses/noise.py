@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from invdesign.analyses.small_signal import SmallSignal, Transfer
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.processes.dots import JUMPS
+from invdesign.processes.dots import DOT_STOICHIOMETRY, HOST_STOICHIOMETRY, JUMPS
 from invdesign.solve.assembly import (
     EdgeState,
     Region,
@@ -50,11 +50,6 @@ def x_coth_x(x: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.where(near, 1 + y / 3 * (1 - y / 15 * (1 - 2 * y / 21)), safe / jnp.tanh(safe))
 
 
-_HOST = tuple((jump.electrons, jump.holes) for jump in JUMPS)
-_DOTS = tuple(tuple((jump.target == state) - (jump.origin == state) for state in (1, 2, 3)) for jump in JUMPS)
-"""What each dot jump adds to (n, p) and to (e, h, X)."""
-
-
 def _dot_sources(
     region: Region, edge: EdgeState, photons: Array, filling: Array, y: Array, z: Array
 ) -> Float[Array, "edge 2 jump"]:
@@ -65,8 +60,8 @@ def _dot_sources(
     one_way = jax.vmap(lambda dots, *ends: jax.vmap(lambda *end: dots.one_way(*end))(*ends))(
         ensemble, both_ends, filling
     )
-    host = jnp.asarray(_HOST, y.dtype)
-    dots = jnp.asarray(_DOTS, z.dtype)
+    host = jnp.asarray(HOST_STOICHIOMETRY, y.dtype)
+    dots = jnp.asarray(DOT_STOICHIOMETRY, z.dtype)
     gain = y[..., 1:] @ host.T + z @ dots.T
     return _square(gain) * (one_way[:, :, 0] + one_way[:, :, 1])
 

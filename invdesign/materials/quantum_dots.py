@@ -1,6 +1,6 @@
 """Lead-sulphide dots, mixed-halide perovskite, and the two together: composition and size in, numbers out."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from jaxtyping import Array, Complex, Float
 from invdesign.constants import CM_PER_NM
 from invdesign.materials.mixing import Mixing, dot_permittivity
 from invdesign.materials.optical import OpticalModel
-from invdesign.materials.semiconductor import Bulk, Electrical, Lifetimes
+from invdesign.materials.semiconductor import Bulk, Electrical, SemiconductorNumbers
 from invdesign.processes.dots import DotEnsemble
 from invdesign.processes.field_emission import BarrierEscape, lever_arm
 from invdesign.schema import quantity
@@ -22,31 +22,17 @@ REFERENCE_FREE_PATH_NM = 9.8
 LOWEST_BARRIER_EV = 1e-3
 
 
-class MapbHalide(Electrical):
+class MapbHalide(SemiconductorNumbers):
     """MAPb(I1-xBrx)3, with the gap E_g(x) = E_g(1/6) + 0.39 dx + 0.33 d(x^2).
 
-    The law is that of Noh et al. 2013, DOI 10.1021/nl400349b.
-
-    Most of the opening is in the valence band: `conduction_share` of it lowers the electron affinity. The lattice
-    constant follows Vegard's law from 6.28 (I) to 5.93 angstrom (Br).
+    The law is that of Noh et al. 2013, DOI 10.1021/nl400349b; affinity and gap are given at x = 1/6. Most of the
+    opening is in the valence band: `conduction_share` of it lowers the electron affinity. The lattice constant follows
+    Vegard's law from 6.28 (I) to 5.93 angstrom (Br).
     """
 
     kind: ClassVar[str] = "mapb_halide"
-    recombination: Lifetimes
-    optical: OpticalModel
     bromide_fraction: Float[Array, ""] = quantity("1", lower=0, upper=1, doc="x in MAPb(I1-xBrx)3")
-    electron_affinity_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10, doc="at x = 1/6")
-    band_gap_eV: Float[Array, ""] = quantity("eV", lower=0.5, upper=4, doc="at x = 1/6")
     conduction_share: Float[Array, ""] = quantity("1", lower=0, upper=1, default=0.2)
-    relative_permittivity: Float[Array, ""] = quantity("1", lower=1, doc="static")
-    conduction_dos_cm3: Float[Array, ""] = quantity("cm-3", lower=1e10, upper=1e24)
-    valence_dos_cm3: Float[Array, ""] = quantity("cm-3", lower=1e10, upper=1e24)
-    electron_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True)
-    hole_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True)
-    donor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
-    acceptor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
-    breakdown_field_V_per_cm: Float[Array, ""] = quantity("V/cm", lower=0, open_lower=True, default=1e7)
-    source: str = eqx.field(static=True, default="")
 
     @property
     def gap_opening(self) -> Float[Array, ""]:
@@ -56,29 +42,19 @@ class MapbHalide(Electrical):
 
     @property
     def lattice_constant_A(self) -> Float[Array, ""]:
-        return 6.28 + (5.93 - 6.28) * self.bromide_fraction
+        return halide_lattice_constant_A(self.bromide_fraction)
 
     def bulk(self, kT: Float[Array, ""]) -> Bulk:
-        return Bulk(
-            self.electron_affinity_eV - self.conduction_share * self.gap_opening,
-            self.band_gap_eV + self.gap_opening,
-            self.relative_permittivity,
-            jnp.log(self.conduction_dos_cm3),
-            jnp.log(self.valence_dos_cm3),
-            self.electron_mobility_cm2_per_Vs,
-            self.hole_mobility_cm2_per_Vs,
-            self.donor_density_cm3 - self.acceptor_density_cm3,
-            self.breakdown_field_V_per_cm,
-            self.recombination.processes(kT),
-            None,
-        )
+        opening = self.gap_opening
+        return self.numbers(kT, self.electron_affinity_eV - self.conduction_share * opening, self.band_gap_eV + opening)
 
     def permittivity(self, wavelength_nm: Float[Array, " wavelength"]) -> Complex[Array, " wavelength"]:
         return self.optical.shifted(self.gap_opening).permittivity(wavelength_nm)
 
-    @property
-    def optical_models(self) -> tuple[OpticalModel, ...]:
-        return (self.optical,)
+
+def halide_lattice_constant_A(bromide_fraction: Float[Array, ""] | float) -> Any:
+    """Vegard's law between MAPbI3 and MAPbBr3, angstrom."""
+    return 6.28 + (5.93 - 6.28) * bromide_fraction
 
 
 class Geometry(eqx.Module):
@@ -207,7 +183,7 @@ class DotsInHost(Electrical):
         """1/tau of the exciton: a part grows with (misfit/misfit at x = 1/6)^2."""
         if self.misfit is None:
             return 1 / self.dots.lifetime_s
-        reference = (6.28 + (5.93 - 6.28) * REFERENCE_BROMIDE) / self.dots.lattice_constant_A - 1
+        reference = halide_lattice_constant_A(REFERENCE_BROMIDE) / self.dots.lattice_constant_A - 1
         share = self.dots.misfit_share
         return (1 - share + share * (self.misfit / reference) ** 2) / self.dots.lifetime_s
 

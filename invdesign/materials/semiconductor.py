@@ -112,10 +112,9 @@ class Lifetimes(eqx.Module):
         )
 
 
-class Semiconductor(Electrical):
-    """A plain semiconductor with explicit numbers."""
+class SemiconductorNumbers(Electrical):
+    """What every semiconductor is described by."""
 
-    kind: ClassVar[str] = "semiconductor"
     recombination: Lifetimes
     optical: OpticalModel
     electron_affinity_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10)
@@ -130,10 +129,11 @@ class Semiconductor(Electrical):
     breakdown_field_V_per_cm: Float[Array, ""] = quantity("V/cm", lower=0, open_lower=True, default=1e7)
     source: str = eqx.field(static=True, default="")
 
-    def bulk(self, kT: Float[Array, ""]) -> Bulk:
+    def numbers(self, kT: Float[Array, ""], affinity: Float[Array, ""], gap: Float[Array, ""]) -> Bulk:
+        """The electrical numbers with this electron affinity and band gap (eV)."""
         return Bulk(
-            self.electron_affinity_eV,
-            self.band_gap_eV,
+            affinity,
+            gap,
             self.relative_permittivity,
             jnp.log(self.conduction_dos_cm3),
             jnp.log(self.valence_dos_cm3),
@@ -145,9 +145,18 @@ class Semiconductor(Electrical):
             None,
         )
 
-    def permittivity(self, wavelength_nm: Float[Array, " wavelength"]) -> Complex[Array, " wavelength"]:
-        return self.optical.permittivity(wavelength_nm)
-
     @property
     def optical_models(self) -> tuple[OpticalModel, ...]:
         return (self.optical,)
+
+
+class Semiconductor(SemiconductorNumbers):
+    """A plain semiconductor with explicit numbers."""
+
+    kind: ClassVar[str] = "semiconductor"
+
+    def bulk(self, kT: Float[Array, ""]) -> Bulk:
+        return self.numbers(kT, self.electron_affinity_eV, self.band_gap_eV)
+
+    def permittivity(self, wavelength_nm: Float[Array, " wavelength"]) -> Complex[Array, " wavelength"]:
+        return self.optical.permittivity(wavelength_nm)

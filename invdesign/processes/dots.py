@@ -50,6 +50,13 @@ JUMPS: tuple[Jump, ...] = (
     Jump("dot recombination", 0, 0, EXCITON, EMPTY),
 )
 
+HOST_STOICHIOMETRY = tuple((jump.electrons, jump.holes) for jump in JUMPS)
+"""What each jump adds to (n, p) per forward step."""
+DOT_STOICHIOMETRY = tuple(
+    tuple((jump.target == state) - (jump.origin == state) for state in (ELECTRON, HOLE, EXCITON)) for jump in JUMPS
+)
+"""What it adds to the states (e, h, X); the empty state follows from the sum."""
+
 
 class DotEnsemble(eqx.Module):
     """Identical dots in a host."""

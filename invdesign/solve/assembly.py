@@ -25,17 +25,10 @@ from invdesign.constants import ELEMENTARY_CHARGE_C, VACUUM_PERMITTIVITY_F_PER_C
 from invdesign.device.device import Contact, Device
 from invdesign.device.mesh import edge_lengths
 from invdesign.materials.semiconductor import Bulk
-from invdesign.processes.dots import ELECTRON, HOLE, JUMPS, DotRates, Escape
+from invdesign.processes.dots import DOT_STOICHIOMETRY, ELECTRON, HOLE, HOST_STOICHIOMETRY, DotRates, Escape
 from invdesign.processes.site import Site
 from invdesign.processes.transport import Hop, hop
 from invdesign.solve.tridiagonal import BlockTridiagonal, eliminate
-
-#: what each dot jump adds to (e, h, X) per forward step; the empty state follows from the sum
-_DOT_STOICHIOMETRY = tuple(
-    tuple((jump.target == state) - (jump.origin == state) for state in (1, 2, 3)) for jump in JUMPS
-)
-#: what it adds to (n, p)
-_HOST_STOICHIOMETRY = tuple((jump.electrons, jump.holes) for jump in JUMPS)
 
 
 class Light(eqx.Module):
@@ -305,9 +298,9 @@ def _end_linearisation(
             rates = bulk.dots.rates(here, enhanced, photons / (half * bulk.dots.density))
             forward, backward = bulk.dots.one_way(rates, filling)
             net = forward - backward
-            gain_n, gain_p = jnp.asarray(_HOST_STOICHIOMETRY, jnp.float64).T @ net
+            gain_n, gain_p = jnp.asarray(HOST_STOICHIOMETRY, jnp.float64).T @ net
             loss_n, loss_p = loss_n - gain_n, loss_p - gain_p
-            dot_row = jnp.asarray(_DOT_STOICHIOMETRY, jnp.float64).T @ net
+            dot_row = jnp.asarray(DOT_STOICHIOMETRY, jnp.float64).T @ net
             density += bulk.dots.density * (filling[HOLE] - filling[ELECTRON])
         return half * jnp.concatenate([jnp.stack([density, loss_n, loss_p]), dot_row, jnp.stack([n, p])])
 
