@@ -32,11 +32,9 @@ class Objective(eqx.Module):
         """The objective of a characterised device."""
 
 
-class Detectivity(Objective):
-    """log10 of the specific detectivity at one wavelength."""
+class AtOneWavelength(Objective):
+    """log10 of a figure of merit at one wavelength."""
 
-    kind: ClassVar[str] = "detectivity"
-    figure: ClassVar[str] = "detectivity_Jones"
     wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
     frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3)
 
@@ -45,7 +43,14 @@ class Detectivity(Objective):
         return self.wavelength_nm[None]
 
     def value(self, c: Characterisation) -> Float[Array, ""]:
-        return jnp.log10(c.detectivity_Jones[0])
+        return jnp.log10(getattr(c, self.figure)[0])
+
+
+class Detectivity(AtOneWavelength):
+    """log10 of the specific detectivity at one wavelength."""
+
+    kind: ClassVar[str] = "detectivity"
+    figure: ClassVar[str] = "detectivity_Jones"
 
 
 class BandDetectivity(Objective):
@@ -69,17 +74,8 @@ class BandDetectivity(Objective):
         return jnp.mean(jnp.log10(c.detectivity_Jones[1:]))
 
 
-class Responsivity(Objective):
+class Responsivity(AtOneWavelength):
     """log10 of the responsivity at one wavelength."""
 
     kind: ClassVar[str] = "responsivity"
     figure: ClassVar[str] = "responsivity_A_per_W"
-    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
-    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3)
-
-    @property
-    def wavelengths_nm(self) -> Float[Array, " wavelength"]:
-        return self.wavelength_nm[None]
-
-    def value(self, c: Characterisation) -> Float[Array, ""]:
-        return jnp.log10(c.responsivity_A_per_W[0])

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from invdesign.analyses.illumination import Absorption, absorption, photon_flux
+from invdesign.analyses.illumination import Absorption, absorption
 from invdesign.analyses.noise import Noise, noise
 from invdesign.analyses.operating_point import OperatingPoint, operate
 from invdesign.analyses.response import bandwidth, quantum_efficiency, response_power
@@ -266,6 +266,3 @@ def _background_limit(c: Characterisation) -> Float[Array, ""]:
 def evaluate_figures(c: Characterisation) -> dict[str, Float[Array, ""]]:
     """All figures of merit of a characterised operating point, in the registry's order."""
     return {figure.name: figure.compute(c) for figure in FIGURES}
-
-
-__all__ = ["FIGURES", "Characterisation", "Figure", "characterise", "evaluate_figures", "photon_flux"]
