@@ -12,7 +12,9 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from invdesign.constants import BOLTZMANN_EV_PER_K, CM_PER_NM, HC_EV_NM
+from invdesign.constants import BOLTZMANN_EV_PER_K, CM_PER_NM
+from invdesign.device.illumination import Dark, Illumination
+from invdesign.materials.optical import require
 from invdesign.materials.semiconductor import Bulk, Electrical, Material
 from invdesign.schema import InputError, choice, quantity
 
@@ -114,52 +116,6 @@ class Terminals(eqx.Module):
     shunt: Shunt | None = None
 
 
-class Illumination(eqx.Module):
-    """Steady light during the operating point."""
-
-    kind: eqx.AbstractClassVar[str]
-
-    def spectrum(self) -> tuple[Float[Array, " wavelength"], Float[Array, " wavelength"]] | None:
-        """Wavelengths (nm) and the irradiance in each (W/cm^2), or None for darkness."""
-        return None
-
-
-class Dark(Illumination):
-    """No light."""
-
-    kind: ClassVar[str] = "dark"
-
-
-class Monochromatic(Illumination):
-    """One wavelength."""
-
-    kind: ClassVar[str] = "monochromatic"
-    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
-    irradiance_W_per_cm2: Float[Array, ""] = quantity("W/cm2", lower=0)
-
-    def spectrum(self) -> tuple[Float[Array, " wavelength"], Float[Array, " wavelength"]]:
-        return self.wavelength_nm[None], self.irradiance_W_per_cm2[None]
-
-
-class Blackbody(Illumination):
-    """A thermal lamp or the sun: Planck's spectrum between two wavelengths, scaled to a total irradiance."""
-
-    kind: ClassVar[str] = "blackbody"
-    source_temperature_K: Float[Array, ""] = quantity("K", lower=300, upper=20000, default=5778.0)
-    irradiance_W_per_cm2: Float[Array, ""] = quantity("W/cm2", lower=0, doc="in all wavelengths between the limits")
-    shortest_nm: Float[Array, ""] = quantity("nm", lower=200, upper=1e5, default=300.0)
-    longest_nm: Float[Array, ""] = quantity("nm", lower=200, upper=1e5, default=1600.0)
-    points: int = eqx.field(static=True, default=66, kw_only=True)
-
-    def spectrum(self) -> tuple[Float[Array, " wavelength"], Float[Array, " wavelength"]]:
-        wavelength = jnp.linspace(self.shortest_nm, self.longest_nm, self.points)
-        x = HC_EV_NM / (wavelength * BOLTZMANN_EV_PER_K * self.source_temperature_K)
-        shape = wavelength**-5.0 / jnp.expm1(x)
-        # trapezoid weights: the ends count half
-        shape = shape * jnp.ones(self.points).at[0].set(0.5).at[-1].set(0.5)
-        return wavelength, self.irradiance_W_per_cm2 * shape / jnp.sum(shape)
-
-
 class Device(eqx.Module):
     """A layered device.
 
@@ -204,6 +160,17 @@ class Device(eqx.Module):
                 f"terminals.shunt.blocking_layers: '{unknown[0]}' is not a layer; allowed: {', '.join(self.order)}"
             )
         self._check_work_functions()
+
+    def check(self) -> None:
+        """The n,k tables of all layers cover the light that the device is configured to be under."""
+        spectrum = self.illumination.spectrum()
+        if spectrum is None:
+            return
+        models = [model for name in self.order for model in self.layers[name].material.optical_models]
+        try:
+            require(models, spectrum[0])
+        except InputError as error:
+            raise InputError(f"illumination: {error}") from None
 
     def _check_work_functions(self) -> None:
         """A metal's Fermi level lies in the gap of what it touches; numbers being differentiated are not looked at."""

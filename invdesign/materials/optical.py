@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Complex, Float
 from scipy.interpolate import PchipInterpolator
 
 from invdesign.constants import HC_EV_NM
+from invdesign.materials.tables import read_curves
 from invdesign.schema import InputError, quantity, setting
 
 Wavelengths = Float[Array, " wavelength"]
@@ -363,20 +364,7 @@ def _load(file: str) -> _Pieces:
     ours = ", ".join(sorted(entry.name for entry in DATA.glob("*.csv")))
     if not path.is_file():
         raise InputError(f"file={file}: there is no such n,k table; give a path or one of {ours}")
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"file={file}: cannot be read as text ({type(error).__name__})") from None
-    header, *rows = [line for line in lines if line and not line.startswith("#")] or [""]
-    if [cell.strip() for cell in header.split(",")] != ["wavelength_nm", "n", "k"]:
-        raise InputError(f"file={file}: the first line must be wavelength_nm,n,k, not '{header[:40]}'")
-    try:
-        numbers = np.array([[float(cell) for cell in row.split(",")] for row in rows], float).reshape(len(rows), 3)
-    except ValueError:
-        raise InputError(f"file={file}: every line after the header must hold three numbers") from None
-    wavelength, n, k = numbers.T
-    if len(rows) < 2 or not np.isfinite(numbers).all() or (np.diff(wavelength) <= 0).any() or wavelength[0] <= 0:
-        raise InputError(f"file={file}: needs two or more lines of finite numbers, with ascending positive wavelengths")
+    wavelength, n, k = read_curves(path, file, ("wavelength_nm", "n", "k"))
     if (n <= 0).any() or (k < 0).any():
         raise InputError(f"file={file}: n must be positive and k must not be negative")
     return _Pieces(wavelength, *(PchipInterpolator(wavelength, values).c.T for values in (n, k)))

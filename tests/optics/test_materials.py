@@ -257,8 +257,8 @@ def test_parametric_models_say_where_they_extrapolate():
     [
         ("wavelength,n,k\n1,1,0\n2,1,0\n", "first line must be wavelength_nm,n,k"),
         ("", "first line must be"),
-        ("wavelength_nm,n,k\n400,1.5\n500,1.5,0\n", "three numbers"),
-        ("wavelength_nm,n,k\n400,1.5,x\n500,1.5,0\n", "three numbers"),
+        ("wavelength_nm,n,k\n400,1.5\n500,1.5,0\n", "hold 3 numbers"),
+        ("wavelength_nm,n,k\n400,1.5,x\n500,1.5,0\n", "hold 3 numbers"),
         ("wavelength_nm,n,k\n500,1.5,0\n400,1.5,0\n", "ascending"),
         ("wavelength_nm,n,k\n400,nan,0\n500,1.5,0\n", "finite"),
         ("wavelength_nm,n,k\n400,1.5,-1\n500,1.5,0\n", "k must not be negative"),
