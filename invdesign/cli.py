@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import invdesign
+from invdesign.errors import InputError
 
 JOBS = {
     "simulate": "compute and plot everything about one device: bands, J-V, EQE, bandwidth, noise, detectivity",
@@ -24,7 +25,7 @@ JOBS = {
 }
 OTHERS = {
     "compare": "put two results side by side: invdesign compare RUN RUN",
-    "list": "print devices, materials, variables, figures or parameters, with units, ranges and sources",
+    "list": "print devices, materials, optical (n,k) models, variables, figures or parameters, with units and sources",
 }
 
 HELP = """\
@@ -92,33 +93,16 @@ def main(argv: Sequence[str] | None = None, job: str | None = None) -> int:
             return show(words, _console(flags))
         if _completing(words):
             return _complete(words)
-        raise Usage(f"{(words or ['?'])[0]} is not a command; the commands are {', '.join((*JOBS, *OTHERS))}")
-    except Usage as error:
-        return _complain(error)
+        raise InputError(f"{(words or ['?'])[0]} is not a command; the commands are {', '.join((*JOBS, *OTHERS))}")
+    except InputError as error:
+        print(f"invdesign: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("invdesign: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output, `head` say, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except ValueError as error:
-        if not _is_input_error(error):
-            raise
-        return _complain(error)
-
-
-class Usage(Exception):
-    """The command line itself is wrong (an `InputError` before the schema is loaded)."""
-
-
-def _complain(error: Exception) -> int:
-    print(f"invdesign: {error}", file=sys.stderr)
-    return 2
-
-
-def _is_input_error(error: Exception) -> bool:
-    schema = sys.modules.get("invdesign.schema")
-    return schema is not None and isinstance(error, schema.InputError)
 
 
 # Arguments -----------------------------------------------------------------------------------------------------------
@@ -150,7 +134,7 @@ def _take_flags(words: list[str]) -> Flags:
         if word == "--resume" or word.startswith("--resume="):
             value = word.partition("=")[2] or (words[i + 1] if word == "--resume" and i + 1 < len(words) else "")
             if not value:
-                raise Usage("--resume needs the folder of the run to continue")
+                raise InputError("--resume needs the folder of the run to continue")
             del words[i : i + (1 if "=" in word else 2)]
             found["resume"] = value
             break
@@ -161,10 +145,12 @@ def _help(command: str | None) -> str:
     commands = "\n".join(f"  {name:<9} {text}" for name, text in (JOBS | OTHERS).items())
     if command not in JOBS:
         return HELP.format(version=invdesign.__version__, commands=commands)
-    from invdesign.config import conf_dir, entries
+    from invdesign import presets
 
-    text = (conf_dir() / f"{command}.yaml").read_text(encoding="utf-8")
-    groups = [f"  {group}={' | '.join(entries(group))}" for group in re.findall(r"^  - (\w+):", text, re.MULTILINE)]
+    text = (presets.conf_dir() / f"{command}.yaml").read_text(encoding="utf-8")
+    groups = [
+        f"  {group}={' | '.join(presets.files(group))}" for group in re.findall(r"^  - (\w+):", text, re.MULTILINE)
+    ]
     keys = f"keys and defaults ({command}.yaml; `invdesign list parameters` has all, with units and ranges)"
     head = [f"invdesign {command}: {JOBS[command]}", "", "choices", *groups, "", keys]
     return "\n".join([*head, textwrap.indent(text, "  ")])
@@ -192,9 +178,7 @@ def _run(job: str, words: list[str], flags: Flags) -> int:
     def task(data: dict[str, Any], number: int) -> int:
         try:
             return _execute(job, data, flags, words, f"{folder.name}/{number}")
-        except ValueError as error:
-            if not _is_input_error(error):
-                raise
+        except InputError as error:
             print(f"invdesign: run {number}: {error}", file=sys.stderr)
             return 2
 
@@ -204,7 +188,7 @@ def _run(job: str, words: list[str], flags: Flags) -> int:
     except JobFailed as failed:
         return failed.code
     except OSError as error:
-        raise Usage(f"outputs: {error.filename} cannot be written ({error.strerror})") from None
+        raise InputError(f"outputs: {error.filename} cannot be written ({error.strerror})") from None
     return 0
 
 
@@ -224,9 +208,9 @@ def _resume(job: str, words: list[str], flags: Flags) -> int:
     from invdesign.run.folder import RunFolder
 
     if job != "optimize":
-        raise Usage(f"--resume continues a run of optimize; run {job} again instead")
+        raise InputError(f"--resume continues a run of optimize; run {job} again instead")
     if words or flags.dry_run:
-        raise Usage(f"--resume takes its configuration from the run; remove {' '.join(words) or '--dry-run'}")
+        raise InputError(f"--resume takes its configuration from the run; remove {' '.join(words) or '--dry-run'}")
     folder = RunFolder.open(str(flags.resume), job)
     if folder.manifest()["status"] == "finished":
         _console(flags).print(f"{folder.path} is finished already", soft_wrap=True)
@@ -255,10 +239,8 @@ def _finish(folder: Any, settings: Any, flags: Flags) -> int:
         if folder.job == "optimize":
             console.print(f"interrupted; continue with: invdesign optimize --resume {folder.path}", soft_wrap=True)
         raise
-    except ValueError as error:
-        if not _is_input_error(error):
-            folder.finish("crashed", 1)
-        elif not folder.discard_if_empty():
+    except InputError:
+        if not folder.discard_if_empty():
             folder.finish("refused", 2)
         raise
     except BaseException:

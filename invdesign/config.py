@@ -27,19 +27,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from invdesign import presets
+from invdesign.errors import InputError
+
 # Hydra 1.3 wants to be told whose behaviour is meant; 1.4 warns if it is, and wants to be told to store a file again.
 OLD_HYDRA = hydra.__version__.startswith("1.3")
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if OLD_HYDRA else {}
 STORE_AGAIN: dict[str, Any] = {} if OLD_HYDRA else {"replace": True}
-
-
-def conf_dir() -> Path:
-    """The packaged configuration: inside an installed wheel, else next to the package in a checkout."""
-    package = Path(__file__).parent
-    for folder in (package / "conf", package.parent / "conf"):
-        if folder.is_dir():
-            return folder
-    raise FileNotFoundError(f"the configuration folder is missing beside {package}; install invdesign again")
 
 
 # The command line ----------------------------------------------------------------------------------------------------
@@ -61,7 +55,7 @@ class Request:
 
     @property
     def config_path(self) -> Path:
-        return Path(self.flags.config_path).absolute() if self.flags.config_path else conf_dir()
+        return Path(self.flags.config_path).absolute() if self.flags.config_path else presets.conf_dir()
 
     @property
     def only_shows(self) -> bool:
@@ -74,12 +68,12 @@ def parse(job: str, argv: Sequence[str]) -> Request:
     """Take the arguments apart. Raises `InputError` for what Hydra would do and we do not."""
     flags = get_args_parser().parse_args(list(argv))
     if flags.experimental_rerun:
-        raise _input_error("--experimental-rerun is not supported (it executes what is in the file); use --resume RUN")
+        raise InputError("--experimental-rerun is not supported (it executes what is in the file); use --resume RUN")
     folders = [Path.cwd()]
     if flags.config_dir:
         folders.append(Path(flags.config_dir).absolute())
         if not folders[-1].is_dir():
-            raise _input_error(f"--config-dir {flags.config_dir}: there is no such folder")
+            raise InputError(f"--config-dir {flags.config_dir}: there is no such folder")
     if flags.shell_completion:
         return Request(job, list(argv), flags.overrides, flags, folders)
     rewritten = {override: rewrite(override, folders) for override in flags.overrides}
@@ -99,7 +93,11 @@ def rewrite(override: str, folders: list[Path]) -> str:
     if not equals or not re.match(r"[A-Za-z_]", key) or key.split(".")[0] == "hydra" or key.startswith("hydra/"):
         return override
     group = key.partition("@")[0]
-    if "@" not in key and "/" not in key and not any((folder / key).is_dir() for folder in (conf_dir(), *folders[1:])):
+    if (
+        "@" not in key
+        and "/" not in key
+        and not any((folder / key).is_dir() for folder in (presets.conf_dir(), *folders[1:]))
+    ):
         return f"++{override}"
     if value.endswith((".yaml", ".yml")):
         path = Path(value).expanduser().absolute()
@@ -119,11 +117,11 @@ def _offer_file(group: str, path: Path, override: str) -> None:
         content = OmegaConf.load(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise _input_error(f"{override}: the file cannot be read ({reason})") from None
+        raise InputError(f"{override}: the file cannot be read ({reason})") from None
     except yaml.YAMLError as error:
-        raise _input_error(f"{override}: the file is not YAML ({_one_line(error)})") from None
+        raise InputError(f"{override}: the file is not YAML ({_one_line(error)})") from None
     if not isinstance(content, DictConfig):
-        raise _input_error(f"{override}: the file must hold keys with values")
+        raise InputError(f"{override}: the file must hold keys with values")
     folder, _, name = _entry_name(path).rpartition("/")
     ConfigStore.instance().store(name, content, f"{group}/{folder}", provider=str(path), **STORE_AGAIN)
 
@@ -145,10 +143,10 @@ def compose(request: Request) -> tuple[dict[str, Any], bool]:
         _refuse_code(OmegaConf.to_container(config.hydra, resolve=False), "hydra")
         several = request.flags.multirun or config.hydra.mode == RunMode.MULTIRUN
         if sweeps and not several:
-            raise _input_error(f"{sweeps[0]}: several values need --multirun (a list is written [a,b])")
+            raise InputError(f"{sweeps[0]}: several values need --multirun (a list is written [a,b])")
         return plain(config, request.folders), several
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise _input_error(explain(error)) from None
+        raise InputError(explain(error)) from None
 
 
 def plain(config: DictConfig, folders: Sequence[Path]) -> dict[str, Any]:
@@ -160,7 +158,7 @@ def plain(config: DictConfig, folders: Sequence[Path]) -> dict[str, Any]:
     try:
         data = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise _input_error(explain(error)) from None
+        raise InputError(explain(error)) from None
     for node in _nodes(data):
         if isinstance(name := node.get("file"), str):
             found = (folder / name for folder in folders if (folder / name).is_file())
@@ -175,7 +173,7 @@ def _first_of_sweeps(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
         try:
             (override,) = OverridesParser.create().parse_overrides([text])
         except HydraException as error:
-            raise _input_error(f"{text}: {explain(error)}") from None
+            raise InputError(f"{text}: {explain(error)}") from None
         if override.is_discrete_sweep():
             sweeps.append(text)
             text = f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
@@ -199,7 +197,7 @@ def _refuse_code(node: Any, path: str) -> None:
         harmless = ("hydra.", "hydra_plugins.") if key == "_target_" else ("logging.",)
         names_code = key in ("()", "_target_") or (key == "class" and "logging" in path)
         if names_code and not (key != "()" and str(value).startswith(harmless)):
-            raise _input_error(f"{path}.{key}={value}: configuration cannot name code to execute")
+            raise InputError(f"{path}.{key}={value}: configuration cannot name code to execute")
         _refuse_code(value, f"{path}.{key}")
 
 
@@ -221,13 +219,6 @@ def _one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     kept = [line for line in lines if line and not re.match(r"full_key|object_type|reference_type|See https?:", line)]
     return " ".join(kept).rstrip(".")
-
-
-def _input_error(sentence: str) -> Exception:
-    """An InputError; the schema, and JAX with it, is loaded only when there is something to say."""
-    from invdesign.schema import InputError
-
-    return InputError(sentence)
 
 
 # Settings and the Python interface -----------------------------------------------------------------------------------
@@ -259,15 +250,18 @@ def load_device(name: str | Path = "qdip_photodiode", *overrides: str, config_di
     return load_settings("simulate", *words, config_dir=config_dir).device
 
 
-def entries(group: str, folders: Sequence[Path] = ()) -> dict[str, str]:
-    """The entries of a config group, packaged or in the user's folders, with the first comment line of their files."""
-    found = {}
-    for folder in (conf_dir(), *folders):
-        for path in sorted((folder / group).glob("*.yaml")):
-            lines = path.read_text(encoding="utf-8").splitlines()
-            comments = (line.lstrip("# ").rstrip() for line in lines if line.startswith("#") and "@package" not in line)
-            found.setdefault(path.stem, next(comments, ""))
-    return found
+def load_preset(group: str, name: str, config_dir: str | Path | None = None) -> Any:
+    """A device, a material or an n,k model (`optical`) by the name of its preset. Raises `InputError`."""
+    import invdesign.jobs.settings  # noqa: F401  the kinds of a material are the classes that are loaded
+    from invdesign.device.device import Device
+    from invdesign.materials.optical import OpticalModel
+    from invdesign.materials.semiconductor import Material
+    from invdesign.schema import read
+
+    classes: dict[str, Any] = {"device": Device, "material": Material, "optical": OpticalModel}
+    extra = ["--config-dir", str(config_dir)] if config_dir else []
+    data, _ = compose(parse("simulate", [*extra, f"+{group}@preset={name}"]))
+    return read(classes[group], data["preset"], name)
 
 
 # Several runs and Hydra's own commands --------------------------------------------------------------------------------
@@ -295,7 +289,7 @@ def run_hydra(request: Request, extra: Sequence[str], task: Callable[[dict[str, 
         with _full_errors():
             main(run_one)()
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        raise _input_error(explain(error)) from None
+        raise InputError(explain(error)) from None
     finally:
         sys.argv = argv
         GlobalHydra.instance().clear()

@@ -28,14 +28,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import AbstractArray
 
+from invdesign.errors import InputError
+
 T = TypeVar("T")
 
 REQUIRED: Any = dataclasses.MISSING
 """Marks a field without a default: the key must be given."""
-
-
-class InputError(ValueError):
-    """The user's input is wrong. The message is one sentence: what, where, and what is allowed."""
 
 
 def _scalar(value: Any) -> Any:
@@ -366,16 +364,39 @@ def _describe_field(hint: Any, field: dataclasses.Field, path: str, seen: dict[A
     classes = [member for member in members or [hint] if dataclasses.is_dataclass(member)]
     if classes and origin in (None, Union, types.UnionType):
         return _describe([final for member in classes for final in _final_classes(member)], path, seen)
-    unit = field.metadata.get("unit", "")
-    row = (path, "" if unit == "1" else unit, _wanted(hint, field.metadata), _shown_default(field))
-    return [Parameter(*row, *(field.metadata.get(key, "") for key in ("doc", "source")))]
-
-
-def _shown_default(field: dataclasses.Field) -> str:
     default = field.default
     if default is REQUIRED and callable(field.default_factory):
         default = field.default_factory()
-    return "" if default is REQUIRED else "null" if default is None else str(write(default))
+    return [_parameter(hint, field, path, "" if default is REQUIRED else _shown_value(default))]
+
+
+def _parameter(hint: Any, field: dataclasses.Field, path: str, value: str) -> Parameter:
+    unit = field.metadata.get("unit", "")
+    row = (path, "" if unit == "1" else unit, _wanted(hint, field.metadata), value)
+    return Parameter(*row, *(field.metadata.get(key, "") for key in ("doc", "source")))
+
+
+def _shown_value(value: Any) -> str:
+    plain = write(value)
+    if isinstance(plain, bool) or plain is None:
+        return {None: "null", True: "true", False: "false"}[plain]
+    return f"{plain:g}" if isinstance(plain, float) else str(plain)
+
+
+def values(module: Any, path: str = "") -> list[Parameter]:
+    """Every key below an object, with its value in place of the default."""
+    if isinstance(module, Mapping):
+        return [row for name, entry in module.items() for row in values(entry, _join(path, name))]
+    rows = [Parameter(_join(path, "kind"), "", "", module.kind, "", "")] if hasattr(module, "kind") else []
+    hints = typing.get_type_hints(type(module))
+    for field in _fields(module):
+        value, here = getattr(module, field.name), _join(path, field.name)
+        inside = value.values() if isinstance(value, Mapping) else [value]
+        if any(dataclasses.is_dataclass(each) for each in inside):
+            rows += values(value, here)
+        else:
+            rows.append(_parameter(hints[field.name], field, here, _shown_value(value)))
+    return rows
 
 
 def find(module: Any, path: str, key: str = "path") -> tuple[Any, Mapping]:

@@ -9,9 +9,10 @@ PACKAGE = Path(__file__).parents[1] / "invdesign"
 
 # Each room may import from itself and from the rooms before it.
 ORDER = [
-    *("constants", "units", "results", "schema", "processes", "materials", "device", "optics", "solve", "analyses"),
+    *("constants", "units", "errors", "results", "schema"),
+    *("processes", "materials", "device", "optics", "solve", "analyses"),
     *("figures", "optimize", "design", "fit", "sensitivity"),
-    *("run", "report", "jobs", "config", "listing", "cli", "__main__"),
+    *("run", "report", "jobs", "presets", "config", "listing", "cli", "__main__"),
 ]
 PHYSICS = ORDER[: ORDER.index("run")]
 NOT_FOR_PHYSICS = {"hydra", "omegaconf", "yaml", "rich", "matplotlib", "platformdirs"}

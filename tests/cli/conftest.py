@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jaxtyping import Array, Float
 
-from invdesign import cli, config
+from invdesign import cli, presets
 from invdesign.schema import InputError, quantity, setting
 
 
@@ -109,7 +109,7 @@ def house(tmp_path, monkeypatch):
     settings = types.ModuleType("invdesign.jobs.settings")
     vars(settings)["SETTINGS"] = dict.fromkeys(cli.JOBS, Settings)
     monkeypatch.setitem(sys.modules, "invdesign.jobs.settings", settings)
-    monkeypatch.setattr(config, "conf_dir", lambda: conf)
+    monkeypatch.setattr(presets, "conf_dir", lambda: conf)
     monkeypatch.delenv("COMP_LINE", raising=False)
     place = tmp_path / "place"
     place.mkdir()

@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 
+import equinox as eqx
 import pytest
 
 import invdesign as package
-from invdesign import config
+from invdesign import cli, config
 from invdesign.run.folder import RunFolder
+from invdesign.schema import setting
 
 
 def test_a_run_leaves_result_config_and_manifest(invdesign, runs, saved):
@@ -270,6 +272,46 @@ def test_lists(invdesign):
     assert "as in windows" in invdesign("list", "materials")[1]
     code, out, _ = invdesign("list", "parameters", "thickness")
     assert code == 0 and "device.thickness_nm" in out and "nm > 0" in out and "outcome" not in out
+    code, _, err = invdesign("list", "materials", "plutonium")
+    assert code == 2 and "there is none of the 2 materials that contains it" in err
+
+
+def test_a_key_is_listed_with_its_jobs(invdesign, monkeypatch):
+    class Other(eqx.Module):
+        lower_V: float = setting(default=0.0, doc="means something else here")
+        outputs: str = setting(default="outputs")
+
+    monkeypatch.setitem(sys.modules["invdesign.jobs.settings"].SETTINGS, "optimize", Other)
+    rows = [re.split("  +", line.strip()) for line in invdesign("list", "parameters")[1].splitlines()]
+    jobs = [(row[0], row[1]) for row in rows]
+    assert ("outputs", "all") in jobs and ("upper_V", "simulate, validate") in jobs
+    assert [row for row in jobs if row[0] == "lower_V"] == [("lower_V", "simulate, validate"), ("lower_V", "optimize")]
+
+
+def test_the_real_lists():
+    """Numbers, ranges and sources of what is packaged; without JAX and Hydra, and so at once."""
+    code = """import sys, invdesign.cli
+for name in ("devices", "materials", "optical"):
+    assert invdesign.cli.main(["list", name]) == 0
+assert not {"jax", "hydra", "numpy"} & set(sys.modules)"""
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    lines = [re.split("  +", line.strip()) for line in out.splitlines()]
+    assert ["silicon", "semiconductor", "1.12", "4.05", "11.7", "1000 / 400", "300000", "300 to 1600"] in lines
+    stack = "glass 2.2e+06 / FTO 330 / TiO2 50 / QDiP (pbs_in_mapb_halide) 250 / spiro 50 / Au 100"
+    assert ["qdip_photodiode", stack, "right", "left"] in lines
+    for source in ("DOI 10.1038/ncomms14757", "host: densities of states", "Rakic et al. 1998"):
+        assert source in out
+
+
+def test_one_preset_is_listed_with_all_its_numbers(capsys):
+    assert cli.main(["list", "materials", "tio2"]) == 0  # named in full: tio2_driftfusion is another one
+    out = capsys.readouterr().out
+    assert "tio2_driftfusion" not in out
+    assert re.search(r"breakdown_field_V_per_cm +V/cm +a finite number in V/cm > 0 +3e\+06", out)
+    assert cli.main(["list", "devices", "silicon_p"]) == 0  # found alone
+    out = capsys.readouterr().out
+    assert re.search(r"layers\.n\.material\.donor_density_cm3 +cm-3 .* 1e\+16", out)
+    assert re.search(r"contacts\.left\.kind +ohmic", out)
 
 
 def test_comparison(invdesign, house):

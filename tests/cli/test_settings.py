@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from invdesign import InputError, load_device, load_settings
-from invdesign.config import entries
+from invdesign import InputError, load_device, load_settings, presets
+from invdesign.config import compose, load_preset, parse
 from invdesign.jobs.settings import FrequencyGrid, OptimizeSettings, VoltageGrid, WavelengthGrid
 from invdesign.schema import find, read, write
 
@@ -55,10 +55,37 @@ def test_the_documented_example(diode):
     assert not settings.constraints.gain.enabled
 
 
-@pytest.mark.parametrize("device", entries("device"))
+@pytest.mark.parametrize("device", presets.files("device"))
 @pytest.mark.parametrize("job", ["simulate", "validate"])
 def test_every_packaged_device_is_read(job, device):
     assert load_settings(job, f"device={device}").device.name == device
+
+
+PRESETS = [(group, name) for group in ("device", "material", "optical") for name in presets.files(group)]
+
+
+@pytest.mark.parametrize(("group", "name"), PRESETS)
+def test_what_is_listed_is_what_is_composed(group, name):
+    """`presets` reads without Hydra what Hydra composes for a job."""
+    preset = presets.load(group, name)
+    assert preset.data == compose(parse("simulate", [f"+{group}@preset={name}"]))[0]["preset"]
+    for place, choice in preset.chosen.items():
+        part = preset.data
+        for key in place.split("."):
+            part = part[key]
+        assert part["kind"] == presets.load(place.rpartition(".")[2].replace("host", "material"), choice).data["kind"]
+
+
+@pytest.mark.parametrize(("group", "name"), PRESETS)
+def test_every_preset_says_what_it_is_and_where_it_comes_from(group, name):
+    comment = presets.comment(presets.files(group)[name])
+    data = presets.load(group, name).data
+    optical = data.get("host", data).get("optical", data)
+    assert comment.text
+    assert comment.source if group == "device" else data.get("source") or optical["source"]
+    if group != "device":
+        kind = load_preset(group, name)
+        assert optical.get("range_nm") or optical["file"], kind
 
 
 def test_the_default_design_variables_start_inside_their_bounds():
