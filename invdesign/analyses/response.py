@@ -62,7 +62,7 @@ def bandwidth(
     def log_power(log_f: Float[Array, " frequency"], small: SmallSignal, absorption: Absorption) -> Array:
         return jnp.log(response_power(small, absorption, jnp.exp(log_f), load_ohm))
 
-    def narrow(index: int, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+    def narrow(index: int | Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
         low, high, level, fell = carry
         log_f = jnp.linspace(low, high, points)
         power = log_power(log_f, *frozen)

@@ -103,7 +103,7 @@ class Bromide(Constraint):
 
 
 class DarkCurrent(Constraint):
-    """The dark current at the operating bias."""
+    """The current at the operating bias without any light."""
 
     enabled: bool = setting(default=False)
     max_A: Float[Array, ""] = quantity("A", lower=0, open_lower=True, default=1e-6)
@@ -111,7 +111,7 @@ class DarkCurrent(Constraint):
 
     def limits(self, c: Characterisation, scale: Float[Array, ""] | float = 1.0) -> list[Limit]:
         limit = scale * (1 - self.margin) * self.max_A
-        current = c.point.current_A
+        current = c.dark_current_A
         # at zero bias the current is zero: linear there, logarithmic beyond the limit
         size = jnp.sqrt(current**2 + (1e-6 * limit) ** 2)
         return [at_most("dark_current", "A", size, limit)]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from invdesign.analyses.readout import Noiseless, Readout
 from invdesign.design.constraints import Constraints
 from invdesign.design.objectives import Objective
 from invdesign.design.variables import Variable
@@ -36,6 +37,7 @@ class DesignProblem(eqx.Module):
     load_ohm: Float[Array, ""]
     order: tuple[str, ...] = eqx.field(static=True)
     """Names of the variables; the order of a dictionary does not survive compilation."""
+    readout: Readout = Noiseless()
     warm: State | None = None
     """A solution to start from, e.g. that of the baseline."""
 
@@ -97,6 +99,7 @@ class DesignProblem(eqx.Module):
             self.objective.frequency_Hz,
             self.load_ohm,
             warm,
+            self.readout,
         )
 
     def initial_carry(self) -> State | None:
@@ -107,7 +110,7 @@ class DesignProblem(eqx.Module):
         c = self.characterise(self.configuration(self.values(z)), carry)
         limits = self.constraints.limits(c)
         slacks = jnp.stack([limit.slack for limit in limits]) if limits else jnp.zeros(0)
-        ok = c.point.converged
+        ok = c.point.converged & ~jnp.any(jnp.isnan(slacks))  # nan: a dark current that was not found
         if carry is not None:
             state = jax.lax.stop_gradient(c.point.state)
             carry = jax.tree.map(lambda new, old: jnp.where(ok, new, old), state, carry)

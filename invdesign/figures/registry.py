@@ -1,6 +1,7 @@
 """Figures of merit: each with name, symbol, unit, formula and source, computed from one characterised operating
 point."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float
 from invdesign.analyses.illumination import Absorption, absorption
 from invdesign.analyses.noise import Noise, noise
 from invdesign.analyses.operating_point import OperatingPoint, operate
+from invdesign.analyses.readout import Noiseless, Readout
 from invdesign.analyses.response import bandwidth, quantum_efficiency, response_power
 from invdesign.analyses.small_signal import SmallSignal, Transfer, small_signal
 from invdesign.constants import (
@@ -22,6 +24,7 @@ from invdesign.constants import (
     SPEED_OF_LIGHT_M_PER_S,
 )
 from invdesign.device.device import Device
+from invdesign.device.illumination import Dark
 from invdesign.solve.newton import State
 
 PEAK_SHARPNESS = 60.0
@@ -42,6 +45,9 @@ class Characterisation(eqx.Module):
     absorption: Absorption
     frequency_Hz: Float[Array, ""]
     load_ohm: Float[Array, ""]
+    dark_current_A: Float[Array, ""]
+    """Into the anode, at the same bias without any light."""
+    readout: Readout = Noiseless()
 
     @property
     def device(self) -> Device:
@@ -60,13 +66,28 @@ class Characterisation(eqx.Module):
 
     @property
     def noise_A_per_rtHz(self) -> Float[Array, ""]:
-        """Square root of the current noise density."""
+        """Square root of the device's own current noise density."""
         return jnp.sqrt(self.noise.total)
 
     @property
+    def readout_noise(self) -> Float[Array, ""]:
+        """What the readout adds to the current noise density, A^2/Hz."""
+        return self.readout.noise(self.transfer.admittance, self.transfer.omega)
+
+    @property
+    def noise_with_readout_A_per_rtHz(self) -> Float[Array, ""]:
+        """What detectivity is measured against."""
+        return jnp.sqrt(self.noise.total + self.readout_noise)
+
+    @property
+    def noise_by_process(self) -> dict[str, Float[Array, ""]]:
+        """Current noise density by its origin, the readout among them, A^2/Hz."""
+        return self.noise.by_process | {"readout": self.readout_noise}
+
+    @property
     def detectivity_Jones(self) -> Float[Array, " wavelength"]:
-        """R sqrt(A)/i_n."""
-        return self.responsivity_A_per_W * jnp.sqrt(self.device.area_cm2) / self.noise_A_per_rtHz
+        """R sqrt(A)/i, i the noise of device and readout."""
+        return self.responsivity_A_per_W * jnp.sqrt(self.device.area_cm2) / self.noise_with_readout_A_per_rtHz
 
     @property
     def absorptance(self) -> Float[Array, " wavelength"]:
@@ -107,9 +128,11 @@ def characterise(
     frequency_Hz: Float[Array, ""] | float = 1e3,
     load_ohm: Float[Array, ""] | float = 50.0,
     warm: State | None = None,
+    readout: Readout | None = None,
 ) -> Characterisation:
     """Solve a device at a reverse bias and derive everything that the figures of merit need."""
-    point = operate(device, -jnp.asarray(reverse_bias_V, jnp.float64), warm=warm)
+    voltage = -jnp.asarray(reverse_bias_V, jnp.float64)
+    point = operate(device, voltage, warm=warm)
     small = small_signal(point.system, point.state, point.light)
     transfer = small.transfer(jnp.asarray(frequency_Hz, jnp.float64))
     shunt = device.terminals.shunt
@@ -123,7 +146,17 @@ def characterise(
         absorption(device, wavelengths),
         jnp.asarray(frequency_Hz, jnp.float64),
         jnp.asarray(load_ohm, jnp.float64),
+        _dark_current_A(point),
+        Noiseless() if readout is None else readout,
     )
+
+
+def _dark_current_A(point: OperatingPoint) -> Float[Array, ""]:
+    """Current into the anode without light: of the point itself, or of a second one if the device is lit."""
+    if point.device.illumination.spectrum() is None:
+        return point.current_A
+    dark = operate(dataclasses.replace(point.device, illumination=Dark()), point.voltage_V)
+    return jnp.where(dark.converged, dark.current_A, jnp.nan)
 
 
 class Figure(NamedTuple):
@@ -146,7 +179,12 @@ def _first(values: Float[Array, " wavelength"]) -> Float[Array, ""]:
 
 FIGURES: tuple[Figure, ...] = (
     Figure(
-        "detectivity_Jones", "D*", "cm Hz^1/2 / W", "R sqrt(A) / i_n", _JONES, lambda c: _first(c.detectivity_Jones)
+        "detectivity_Jones",
+        "D*",
+        "cm Hz^1/2 / W",
+        "R sqrt(A) / sqrt(i_n^2 + i_r^2)",
+        _JONES,
+        lambda c: _first(c.detectivity_Jones),
     ),
     Figure(
         "responsivity_A_per_W",
@@ -182,12 +220,20 @@ FIGURES: tuple[Figure, ...] = (
         lambda c: c.noise_A_per_rtHz,
     ),
     Figure(
+        "readout_noise_A_per_rtHz",
+        "i_r",
+        "A/Hz^1/2",
+        "sqrt(i^2 + e^2 |Y + 1/R_f + i w C|^2 + 4kT/R_f), i and e of the amplifier",
+        "Haus et al. (1960), DOI 10.1109/JRPROC.1960.287381",
+        lambda c: jnp.sqrt(c.readout_noise),
+    ),
+    Figure(
         "noise_equivalent_power_W_per_rtHz",
         "NEP",
         "W/Hz^1/2",
-        "i_n / R",
+        "sqrt(i_n^2 + i_r^2) / R",
         _JONES,
-        lambda c: c.noise_A_per_rtHz / c.responsivity_A_per_W[0],
+        lambda c: c.noise_with_readout_A_per_rtHz / c.responsivity_A_per_W[0],
     ),
     Figure(
         "bandwidth_Hz", "f_3dB", "Hz", "|R(f)|^2 = |R(0)|^2 / 2 into load_ohm", "definition", lambda c: c.bandwidth_Hz
@@ -196,7 +242,15 @@ FIGURES: tuple[Figure, ...] = (
         "dark_current_A",
         "I_d",
         "A",
-        "|I| at the bias (under the device's own light, if it has any), shunt included",
+        "|I| at the bias without light, shunt included",
+        "definition",
+        lambda c: jnp.abs(c.dark_current_A),
+    ),
+    Figure(
+        "current_A",
+        "I",
+        "A",
+        "|I| at the bias under the device's own light, if it has any, shunt included",
         "definition",
         lambda c: jnp.abs(c.point.current_A),
     ),

@@ -48,6 +48,7 @@ def run(settings: OptimizeSettings, folder: RunFolder | None, console: Console) 
         settings.design,
         settings.load_ohm,
         order=tuple(settings.design),
+        readout=settings.readout,
     )
     for name in problem.names:
         value, variable = float(problem.value(name)), problem.variables[name]
@@ -137,7 +138,7 @@ class Simulation:
             return (
                 problem.objective.value(c),
                 evaluate_figures(c),
-                c.noise.by_process,
+                c.noise_by_process,
                 terms,
                 c.point.status,
                 c.point.state,

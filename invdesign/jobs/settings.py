@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 import invdesign.materials.quantum_dots  # noqa: F401  the kinds of a material are the classes that are loaded
+from invdesign.analyses.readout import Noiseless, Readout
 from invdesign.design.constraints import Constraints
 from invdesign.design.grids import FrequencyGrid, VoltageGrid, WavelengthGrid
 from invdesign.design.objectives import Objective
@@ -24,6 +25,7 @@ class SimulateSettings(eqx.Module):
     frequency: FrequencyGrid
     reverse_bias_V: tuple[float, ...] = quantity("V", lower=0, upper=1000, doc="biases of bands, spectra and noise")
     load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0, doc="load for the bandwidth")
+    readout: Readout = Noiseless()
     irradiance_W_per_cm2: Float[Array, ""] = quantity(
         "W/cm2", lower=0, open_lower=True, default=1e-4, doc="light of the lit curves, unless the device has its own"
     )
@@ -54,6 +56,7 @@ class OptimizeSettings(eqx.Module):
         "V", lower=0, upper=1000, default=0.0, doc="operating bias of the baseline"
     )
     load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0, doc="load for the bandwidth")
+    readout: Readout = Noiseless()
     outputs: str = setting(default="outputs", doc="folder of all results")
     compile_cache: bool = setting(default=True, doc="keep compiled programs in the user's cache directory")
 

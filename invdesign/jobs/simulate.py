@@ -60,6 +60,7 @@ def asked(settings: SimulateSettings) -> Ask:
         float(settings.objective.frequency_Hz),  # type: ignore[attr-defined]
         float(settings.load_ohm),
         float(settings.irradiance_W_per_cm2),
+        settings.readout,
     )
 
 
@@ -88,6 +89,7 @@ def summary(settings: SimulateSettings, run: Simulation, tables: list[str]) -> d
             "wavelength_nm": run.ask.read_wavelength_nm,
             "frequency_Hz": run.ask.read_frequency_Hz,
             "load_ohm": run.ask.load_ohm,
+            "readout": write(run.ask.readout),
             "temperature_K": float(run.device.temperature_K),
             "area_cm2": float(run.device.area_cm2),
             "illumination": illumination,

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float
 from invdesign.analyses.illumination import Absorption, absorption, photon_flux
 from invdesign.analyses.noise import noise
 from invdesign.analyses.operating_point import OperatingPoint, reach
+from invdesign.analyses.readout import Noiseless, Readout
 from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import HC_EV_NM
@@ -90,7 +91,7 @@ TABLES: dict[str, About] = {
         "reverse_bias_V, frequency_Hz, conductance_S, susceptance_S, capacitance_F",
     ),
     "noise": About(
-        "current noise of the short-circuited device, one-sided, and the part of every process",
+        "current noise of the short-circuited device and of what reads it, one-sided, and the part of every process",
         "reverse_bias_V, frequency_Hz, total_A_per_rtHz, <process>_A2_per_Hz",
     ),
     "noise_place": About(
@@ -99,12 +100,12 @@ TABLES: dict[str, About] = {
     ),
     "noise_bias": About(
         "current noise against bias at the frequency of interest, with its shot and thermal limits",
-        "reverse_bias_V, noise_A_per_rtHz, shot_limit_A_per_rtHz, thermal_limit_A_per_rtHz, dark_current_A, fano, "
-        "detectivity_Jones",
+        "reverse_bias_V, noise_A_per_rtHz (of the device), shot_limit_A_per_rtHz, thermal_limit_A_per_rtHz, "
+        "dark_current_A, fano, detectivity_Jones",
     ),
     "detectivity_frequency": About(
         "detectivity at the wavelength of interest against frequency",
-        "reverse_bias_V, frequency_Hz, responsivity_A_per_W, noise_A_per_rtHz, detectivity_Jones",
+        "reverse_bias_V, frequency_Hz, responsivity_A_per_W, noise_A_per_rtHz (of the device), detectivity_Jones",
     ),
 }
 
@@ -123,6 +124,7 @@ class Ask:
     load_ohm: float
     irradiance_W_per_cm2: float
     """Monochromatic light of the lit curves, unless the device has its own illumination."""
+    readout: Readout
 
 
 # --- two compiled programs -----------------------------------------------------------------------------------------
@@ -175,15 +177,17 @@ def _respond(
     states: State,
     voltage_V: Float[Array, " row"],
     frequency_Hz: Float[Array, " row"],
+    dark_current_A: Float[Array, " row"],
     load_ohm: Float[Array, ""],
+    readout: Readout,
 ) -> dict[str, Any]:
     """Linear response of operating points, each at one frequency. The bandwidth is left to `bandwidths`."""
     system = discretise(device)
     shunt = device.terminals.shunt
     fano = jnp.ones(()) if shunt is None else shunt.fano
 
-    def row(at: tuple[State, Array, Array]) -> dict[str, Any]:
-        state, voltage, frequency = at
+    def row(at: tuple[State, Array, Array, Array]) -> dict[str, Any]:
+        state, voltage, frequency, dark_current = at
         small = small_signal(system, state, light)
         shorted, loaded = (
             jax.tree.map(lambda x, i=i: x[i], both)
@@ -193,7 +197,7 @@ def _respond(
         density = noise(small, shorted, fano)
         zero = jnp.zeros((), jnp.int64)
         point = OperatingPoint(device, system, light, voltage, Outcome(state, zero, zero))
-        c = Characterisation(point, small, shorted, density, optical, frequency, load_ohm)
+        c = Characterisation(point, small, shorted, density, optical, frequency, load_ohm, dark_current, readout)
         return {
             "figures": {f.name: f.compute(c) for f in FIGURES if f.name != "bandwidth_Hz"},
             "eqe": c.eqe,
@@ -202,12 +206,12 @@ def _respond(
             "absorptance": c.absorptance,
             "loaded": quantum_efficiency(small, loaded, optical)[0],
             "admittance": shorted.admittance,
-            "by_process": density.by_process,
+            "by_process": c.noise_by_process,
             "by_edge": density.by_edge,
             "peak_field": c.peak_field_V_per_cm,
         }
 
-    return jax.lax.map(row, (states, voltage_V, frequency_Hz))
+    return jax.lax.map(row, (states, voltage_V, frequency_Hz, dark_current_A))
 
 
 _absorption = jax.jit(absorption)
@@ -263,10 +267,6 @@ class Simulation:
         """Where a bias stands in `voltage_V`."""
         return int(np.argmin(np.abs(self.voltage_V + reverse_bias_V)))
 
-    def dark_current_A(self, reverse_bias_V: float) -> float:
-        """|I| without light, also where the device has its own illumination."""
-        return float(np.abs(self.dark.current_A[self.index(reverse_bias_V)]))
-
 
 def simulate(device: Device, ask: Ask) -> Simulation:
     """Solve a device at all biases and frequencies asked for.
@@ -299,8 +299,9 @@ def simulate(device: Device, ask: Ask) -> Simulation:
     def respond(reverse_bias: np.ndarray, frequency: np.ndarray) -> Response:
         at = np.array([int(np.argmin(np.abs(voltage + bias))) for bias in reverse_bias])
         states = jax.tree.map(lambda x: jnp.asarray(x[at]), own.state)
+        points = [jnp.asarray(x) for x in (voltage[at], frequency, dark.current_A[at])]
         load = jnp.asarray(ask.load_ohm, jnp.float64)
-        rows = _respond(device, optical, steady, states, jnp.asarray(voltage[at]), jnp.asarray(frequency), load)
+        rows = _respond(device, optical, steady, states, *points, load, ask.readout)
         failed = own.status[at] != Status.CONVERGED
         return Response(reverse_bias, frequency, jax.tree.map(lambda x: _hide(np.asarray(x), failed), rows))
 
@@ -652,14 +653,17 @@ def admittance(run: Simulation) -> Table:
 
 
 def noise_spectrum(run: Simulation) -> Table:
-    """Noise by process."""
+    """Noise by process; the readout among them if it makes noise."""
     numbers = run.by_frequency.numbers
+    processes = numbers["by_process"]
+    total = np.sqrt(sum(processes.values()))
+    if isinstance(run.ask.readout, Noiseless):
+        processes = {name: density for name, density in processes.items() if name != "readout"}
     table: Table = {
         "reverse_bias_V": run.by_frequency.reverse_bias_V,
         "frequency_Hz": run.by_frequency.frequency_Hz,
-        "total_A_per_rtHz": numbers["figures"]["noise_A_per_rtHz"],
+        "total_A_per_rtHz": total,
     }
-    processes = numbers["by_process"]
     largest = sorted(processes, key=lambda name: -np.nanmax(np.nan_to_num(processes[name])))
     return table | {f"{name.replace(' ', '_').replace('-', '_')}_A2_per_Hz": processes[name] for name in largest}
 
@@ -685,10 +689,9 @@ def noise_bias(run: Simulation) -> Table:
     """Noise and its limits against bias."""
     figures = run.by_bias.numbers["figures"]
     fano = np.where(figures["shot_limit_A_per_rtHz"] < 1e-22, np.nan, figures["fano"])  # no current, no Fano factor
-    names = ("noise_A_per_rtHz", "shot_limit_A_per_rtHz", "thermal_limit_A_per_rtHz")
+    names = ("noise_A_per_rtHz", "shot_limit_A_per_rtHz", "thermal_limit_A_per_rtHz", "dark_current_A")
     table = {"reverse_bias_V": run.by_bias.reverse_bias_V} | {name: figures[name] for name in names}
-    dark = [run.dark_current_A(bias) for bias in run.by_bias.reverse_bias_V]
-    return table | {"dark_current_A": dark, "fano": fano, "detectivity_Jones": figures["detectivity_Jones"]}
+    return table | {"fano": fano, "detectivity_Jones": figures["detectivity_Jones"]}
 
 
 def detectivity_frequency(run: Simulation) -> Table:
@@ -707,7 +710,6 @@ def figures_of_merit(run: Simulation, reverse_bias_V: float) -> dict[str, float]
     values = {name: float(values[row]) for name, values in run.by_bias.numbers["figures"].items()}
     place = sorted(set(run.ask.reverse_bias_V)).index(reverse_bias_V)
     values["bandwidth_Hz"] = float(run.bandwidth_Hz[place])
-    values["dark_current_A"] = run.dark_current_A(reverse_bias_V)
     return {figure.name: values[figure.name] for figure in FIGURES}
 
 

@@ -188,7 +188,8 @@ def _simulation(folder: RunFolder, result: Mapping[str, Any]) -> list[str]:
             f"{_number(at.get('frequency_Hz'))} Hz, {_number(at.get('temperature_K'))} K, "
             f"{_number(at.get('area_cm2'))} cm²; "
             f"bandwidth into {_number(at.get('load_ohm'))} Ω; "
-            f"steady light: {_text((at.get('illumination') or {}).get('kind', 'dark'))}."
+            f"steady light: {_text((at.get('illumination') or {}).get('kind', 'dark'))}; "
+            f"readout: {_text((at.get('readout') or {}).get('kind', 'noiseless'))}."
         )
     figures = [
         (_text(_words(name)), _symbol_text(row.get("symbol", "")), _number(row.get("value")), _unit(row.get("unit")))

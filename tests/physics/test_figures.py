@@ -1,0 +1,102 @@
+"""Figures of merit of a device under its own light, and of a device behind an amplifier."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sample_devices import nip_cell
+
+from invdesign.analyses.readout import Amplifier, Noiseless, Readout
+from invdesign.constants import BOLTZMANN_EV_PER_K, ELEMENTARY_CHARGE_C
+from invdesign.design.constraints import DarkCurrent
+from invdesign.device.illumination import Monochromatic
+from invdesign.figures.registry import FIGURES, characterise, evaluate_figures
+from invdesign.schema import read
+
+NUMBERS = dict(
+    voltage_noise_V_per_rtHz=4e-9,
+    current_noise_A_per_rtHz=3e-15,
+    feedback_ohm=1e7,
+    capacitance_F=5e-12,
+    temperature_K=290.0,
+)
+
+
+def test_noise_of_an_amplifier_is_that_of_its_circuit():
+    """Device Y, C and R_f at the input of an amplifier of gain 1e12, e_n in series with it, i_n and Nyquist's current.
+
+    Kirchhoff's law at the input and V_out = gain (e_n - V_in) are solved for every source; the outputs add in power,
+    and are divided by the transfer from a current. 1e-9: what a finite gain leaves.
+    """
+    admittance, omega, gain = 2e-7 + 3e-6j, 2 * np.pi * 1e5, 1e12
+    feedback, capacitance = 1 / NUMBERS["feedback_ohm"], NUMBERS["capacitance_F"]
+    node = admittance + feedback + 1j * omega * capacitance
+
+    def output(current: float, voltage: float) -> float:
+        matrix = np.array([[node, -feedback], [gain, 1]])
+        return abs(np.linalg.solve(matrix, np.array([current, gain * voltage], complex))[1]) ** 2
+
+    nyquist = np.sqrt(4 * BOLTZMANN_EV_PER_K * ELEMENTARY_CHARGE_C * NUMBERS["temperature_K"] * feedback)
+    sources = [(NUMBERS["current_noise_A_per_rtHz"], 0.0), (0.0, NUMBERS["voltage_noise_V_per_rtHz"]), (nyquist, 0.0)]
+    expected = sum(output(*source) for source in sources) / output(1.0, 0.0)
+    found = Amplifier(**NUMBERS).noise(jnp.asarray(admittance), jnp.asarray(omega))
+    assert float(found) == pytest.approx(expected, rel=1e-9)
+
+
+def test_an_amplifier_without_noise_adds_none():
+    """All defaults: no resistor, no sources. The numbers of the YAML arrive, and a resistor alone is Nyquist's."""
+    at = (jnp.asarray(1e-6 + 1e-5j), jnp.asarray(1e4))
+    assert float(read(Readout, {"kind": "amplifier"}).noise(*at)) == 0.0 == float(Noiseless().noise(*at))
+    resistor = read(Readout, {"kind": "amplifier", "feedback_ohm": 1e6})
+    kT = 4 * BOLTZMANN_EV_PER_K * ELEMENTARY_CHARGE_C * 300
+    assert float(resistor.noise(*at)) == pytest.approx(kT / 1e6, rel=1e-12)
+
+
+@pytest.fixture(scope="module")
+def cells():
+    """The n-i-p cell at 0.5 V reverse: dark, lit, and lit behind an amplifier."""
+    light = Monochromatic(wavelength_nm=500.0, irradiance_W_per_cm2=1e-3)
+    dark, lit = nip_cell(), nip_cell(illumination=light)
+    compute = jax.jit(characterise)
+    wavelength = jnp.array([500.0])
+    lit_point = compute(lit, 0.5, wavelength)
+    readout = Amplifier(**NUMBERS)
+    return compute(dark, 0.5, wavelength), lit_point, compute(lit, 0.5, wavelength, readout=readout)
+
+
+def test_detectivity_counts_the_readout_and_the_noise_of_the_device_does_not(cells):
+    """D* = R sqrt(A)/sqrt(S_device + S_readout); noise, Fano factor and limits are the device's, with or without."""
+    _, alone, read_out = ({f.name: float(f.compute(c)) for f in FIGURES} for c in cells)
+    total = np.hypot(alone["noise_A_per_rtHz"], read_out["readout_noise_A_per_rtHz"])
+    ratio = read_out["detectivity_Jones"] / alone["detectivity_Jones"]
+    assert ratio == pytest.approx(alone["noise_A_per_rtHz"] / total, rel=1e-12) and ratio < 0.99
+    assert read_out["noise_equivalent_power_W_per_rtHz"] == pytest.approx(total / alone["responsivity_A_per_W"])
+    for name in ("noise_A_per_rtHz", "fano", "thermal_limit_A_per_rtHz", "responsivity_A_per_W"):
+        assert read_out[name] == pytest.approx(alone[name], rel=1e-12)
+    assert alone["readout_noise_A_per_rtHz"] == 0.0
+    assert sum(cells[2].noise_by_process.values()) == pytest.approx(total**2, rel=1e-12)
+
+
+def test_the_dark_current_of_a_lit_device_is_that_without_light(cells):
+    """Current, shot limit and Fano factor are those of the operating point, the dark current that of the dark device.
+
+    1e-6: the dark point is reached along another way.
+    """
+    dark, lit, _ = (evaluate_figures(c) for c in cells)
+    assert float(lit["dark_current_A"]) == pytest.approx(float(dark["dark_current_A"]), rel=1e-6)
+    assert float(dark["current_A"]) == float(dark["dark_current_A"])
+    assert float(lit["current_A"]) > 1e3 * float(lit["dark_current_A"])
+    shot = np.sqrt(2 * ELEMENTARY_CHARGE_C * float(lit["current_A"]))
+    assert float(lit["shot_limit_A_per_rtHz"]) == pytest.approx(shot, rel=1e-12)
+    assert float(lit["fano"]) == pytest.approx((float(lit["noise_A_per_rtHz"]) / shot) ** 2, rel=1e-12)
+
+
+def test_the_limit_of_the_dark_current_does_not_see_the_light(cells):
+    dark, lit, _ = cells
+    family = DarkCurrent(enabled=True, max_A=jnp.abs(dark.dark_current_A))
+    (limit,) = family.limits(lit)
+    assert float(limit.slack) == pytest.approx(0.0, abs=1e-5)
+    failed = dataclasses.replace(lit, dark_current_A=jnp.asarray(jnp.nan))
+    assert np.isnan(float(family.limits(failed)[0].slack))
