@@ -1,7 +1,8 @@
 """`invdesign validate`: the theorems of `analyses.checks`, and the numerics, on the user's own device."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -62,6 +63,14 @@ class Point(NamedTuple):
     voltage_V: float
     light: Light
     outcome: Outcome
+
+    @property
+    def status(self) -> Status:
+        return Status(int(self.outcome.status))
+
+
+UNSOLVED = float("nan")
+"""The value of a check at a point that was not solved: it fails."""
 
 
 def run(settings: ValidateSettings, folder: RunFolder | None, console: Console) -> int:
@@ -275,26 +284,42 @@ def _currents(bench: Bench) -> Iterator[Check]:
     for bias in (0.0, *bench.biases_V):
         bench.solve(f"{0 - bias:g} V, lit", -bias, bench.bright, rest.state)
     shallow = next(p for p in bench.points if p.voltage_V == -SHALLOW_REVERSE_V)
-    least = jnp.max(jnp.abs(checks.current_densities(system, shallow.outcome.state, dark)))
-    rest_J = jnp.max(jnp.abs(checks.current_densities(system, rest.state, dark)))
-    yield Check("current at equilibrium over that at 50 mV reverse", float(rest_J / least), 1e-6, f"{rest_J:.1e} A/cm2")
+    name = "current at equilibrium over that at 50 mV reverse"
+    if shallow.status == Status.CONVERGED:
+        least = jnp.max(jnp.abs(checks.current_densities(system, shallow.outcome.state, dark)))
+        rest_J = jnp.max(jnp.abs(checks.current_densities(system, rest.state, dark)))
+        yield Check(name, float(rest_J / least), 1e-6, f"{rest_J:.1e} A/cm2")
+    else:
+        yield _unsolved(name, shallow.label, shallow.status, 1e-6)
     spreads, budgets = {}, {}
     for point in bench.points:
         if point.label.startswith("equilibrium"):
             continue
         state, light = point.outcome.state, point.light
-        spreads[point.label] = float(checks.spread(checks.current_densities(system, state, light)))
-        budgets[point.label] = float(jnp.max(checks.carrier_budget(system, state, light)))
-    for name, kind in (("dark", ", dark"), ("lit", ", lit")):
-        yield _worst(
-            f"current constant over edges, {name}", {k: v for k, v in spreads.items() if k.endswith(kind)}, 1e-6
-        )
-    yield _worst("generation - recombination = flux out", budgets, 1e-6)
+        spread, budget = UNSOLVED, UNSOLVED
+        if point.status == Status.CONVERGED:
+            spread = float(checks.spread(checks.current_densities(system, state, light)))
+            budget = float(jnp.max(checks.carrier_budget(system, state, light)))
+        spreads[point.label], budgets[point.label] = spread, budget
+    for kind in ("dark", "lit"):
+        of_kind = {label: value for label, value in spreads.items() if label.endswith(kind)}
+        yield _worst(bench, f"current constant over edges, {kind}", of_kind, 1e-6)
+    yield _worst(bench, "generation - recombination = flux out", budgets, 1e-6)
 
 
-def _worst(name: str, values: dict[str, float], tolerance: float) -> Check:
+def _worst(
+    bench: Bench, name: str, values: dict[str, float], tolerance: float, notes: Mapping[str, str] = MappingProxyType({})
+) -> Check:
+    """The largest of the values at several points, or the first point that was not solved."""
     label = max(values, key=lambda k: values[k] if np.isfinite(values[k]) else np.inf)
-    return Check(name, values[label], tolerance, f"worst: {label}")
+    status = next(point.status for point in bench.points if point.label == label)
+    if status != Status.CONVERGED:
+        return _unsolved(name, label, status, tolerance)
+    return Check(name, values[label], tolerance, f"worst: {label}{notes.get(label, '')}")
+
+
+def _unsolved(name: str, label: str, status: Status, tolerance: float) -> Check:
+    return Check(name, UNSOLVED, tolerance, f"{label}: {status.message}")
 
 
 def _small_signals(bench: Bench) -> Iterator[Check]:
@@ -314,7 +339,10 @@ def _small_signals(bench: Bench) -> Iterator[Check]:
     scan = np.concatenate([[0.0], np.logspace(0, 10, 21)])
     deepest = None
     for point in {p.label: p for p in bench.points if p.label != "equilibrium from bias"}.values():
-        if not bool(point.outcome.converged):
+        if point.voltage_V == -max(bench.biases_V) and point.label.endswith("dark"):
+            deepest = point
+        if point.status != Status.CONVERGED:
+            spreads[point.label] = peaks[point.label] = conductances[point.label] = UNSOLVED
             continue
         state = point.outcome.state
         small = bench.linear(state, point.light)
@@ -326,18 +354,19 @@ def _small_signals(bench: Bench) -> Iterator[Check]:
         dc = float(checks.dc_conductance(system, point.outcome, here))
         ac = complex(bench.spectrum(small, np.zeros(len(scan)), system.read_edge).admittance[0]).real
         conductances[point.label] = abs(ac / dc - 1)
-        if point.voltage_V == -max(bench.biases_V) and point.label.endswith("dark"):
-            deepest = point
-    yield _worst("photocurrent constant over edges", spreads, 1e-6)
-    yield _worst("admittance at 0 Hz = dI/dV", conductances, 1e-6)
-    yield _worst("highest photo-response over that at 0 Hz", peaks, 1.1)
-    if deepest is not None:
-        yield from _shot_noise(bench, deepest)
+    yield _worst(bench, "photocurrent constant over edges", spreads, 1e-6)
+    yield _worst(bench, "admittance at 0 Hz = dI/dV", conductances, 1e-6)
+    yield _worst(bench, "highest photo-response over that at 0 Hz", peaks, 1.1)
+    assert deepest is not None
+    yield from _shot_noise(bench, deepest)
     yield from _weak_light(bench)
 
 
 def _shot_noise(bench: Bench, point: Point) -> Iterator[Check]:
     """S_I = 2qI of a saturated junction whose carriers cross independently; elsewhere the Fano factor is a result."""
+    if point.status != Status.CONVERGED:
+        yield _unsolved("Fano factor S_I/2qI", point.label, point.status, 1e-3)
+        return
     state = point.outcome.state
     real, independent = (float(fano) for fano in checks.fano_factors(bench.system, state, point.light))
     where = f"{point.label}, shunt removed"
@@ -357,7 +386,10 @@ def _weak_light(bench: Bench) -> Iterator[Check]:
     system = bench.system
     errors, notes = {}, {}
     for point in [p for p in bench.points if p.label == "equilibrium" or p.label.endswith("dark")]:
-        if not bool(point.outcome.converged) or point.label in errors:
+        if point.label in errors:
+            continue
+        if point.status != Status.CONVERGED:
+            errors[point.label] = UNSOLVED
             continue
         state = point.outcome.state
         small = bench.linear(state, point.light)
@@ -373,10 +405,8 @@ def _weak_light(bench: Bench) -> Iterator[Check]:
             finite.append(-change / (ELEMENTARY_CHARGE_C * system.area_cm2 * flux))
         estimate, place = checks.settled(jnp.stack(finite))
         errors[point.label] = abs(float(estimate) / linear - 1)
-        notes[point.label] = f"{WEAK_W_PER_CM2[int(place)]:.0e} W/cm2"
-    label = max(errors, key=lambda k: errors[k])
-    detail = f"worst: {label}, {notes[label]}, {bench.wavelength_nm:g} nm"
-    yield Check("finite weak light = linear response", errors[label], 1e-4, detail)
+        notes[point.label] = f", {WEAK_W_PER_CM2[int(place)]:.0e} W/cm2, {bench.wavelength_nm:g} nm"
+    yield _worst(bench, "finite weak light = linear response", errors, 1e-4, notes)
 
 
 # Derivatives and mesh ------------------------------------------------------------------------------------------------
@@ -435,14 +465,22 @@ def _figures(
     return Figures(current, c.eqe[0], c.detectivity_Jones[0]), c.point.outcome
 
 
+GRADIENT = "gradient of log10 D* = central differences"
+MESH = "error of the mesh"
+
+
 def _gradient(bench: Bench) -> Iterator[Check]:
     device = bench.device
     names = knobs(device)
     bias = max(bench.biases_V)
     arguments = (jnp.asarray(bench.wavelength_nm)[None], jnp.asarray(bench.frequency_Hz))
-    start = next((p.outcome for p in bench.points if p.voltage_V == -bias), None)
-    if start is None or not bool(start.converged):
+    point = next(p for p in bench.points if p.voltage_V == -bias)
+    if point.status != Status.CONVERGED:
+        for name, tolerance in ((GRADIENT, 1e-5), (MESH, 1e-2)):
+            yield _unsolved(name, point.label, point.status, tolerance)
         return
+    warm = point.outcome.state
+    failures: list[Status] = []
 
     @eqx.filter_jit
     def value_and_gradient(device: Device, x: Array, warm: State) -> Any:
@@ -452,14 +490,23 @@ def _gradient(bench: Bench) -> Iterator[Check]:
 
         return jax.value_and_grad(value, has_aux=True)(x)
 
+    def log10_detectivity(x: Array) -> Array:
+        (value, (_, status)), _ = value_and_gradient(device, x, warm)
+        if int(status) != Status.CONVERGED:
+            failures.append(Status(int(status)))
+        return value
+
     zero = jnp.zeros(len(names) + 1)
-    (_, (figures, _)), gradient = value_and_gradient(device, zero, start.state)
-    numeric = checks.central_differences(lambda x: value_and_gradient(device, x, start.state)[0][0], zero)
+    (_, (figures, _)), gradient = value_and_gradient(device, zero, warm)
+    numeric = checks.central_differences(log10_detectivity, zero)
     error = jnp.abs(gradient - numeric) / jnp.max(jnp.abs(numeric))
     worst = int(jnp.argmax(error))
     label = [*(knob.name for knob in names), "reverse bias"][worst]
     detail = f"{len(zero)} variables, worst: {label}; largest derivative {float(jnp.max(jnp.abs(numeric))):.2g} per box"
-    yield Check("gradient of log10 D* = central differences", float(error[worst]), 1e-5, detail)
+    if failures:
+        yield _unsolved(GRADIENT, f"{len(failures)} of its displaced devices", failures[0], 1e-5)
+    else:
+        yield Check(GRADIENT, float(error[worst]), 1e-5, detail)
     yield from _mesh(bench, bias, figures, arguments)
 
 
@@ -479,11 +526,14 @@ def _mesh(bench: Bench, bias: float, coarse: Figures, arguments: tuple[Array, Ar
         return figures
 
     fine = on(2)
+    if bench.points[-1].status != Status.CONVERGED:
+        yield _unsolved(MESH, bench.points[-1].label, bench.points[-1].status, 1e-2)
+        return
     errors = {n: abs(float(b / a - 1)) * 4 / 3 for n, a, b in zip(Figures._fields, fine, coarse, strict=True)}
     name = max(errors, key=lambda n: errors[n])
     if errors[name] <= 1e-2:
         detail = f"estimate from {2 * (bench.system.nodes - 1)} edges; worst: {name.replace('_', ' ')}"
-        yield Check("error of the mesh", errors[name], 1e-2, detail)
+        yield Check(MESH, errors[name], 1e-2, detail)
         return
     finest = on(4)
     order = float(
@@ -494,10 +544,10 @@ def _mesh(bench: Bench, bias: float, coarse: Figures, arguments: tuple[Array, Ar
 
 
 def _solved(bench: Bench) -> Iterator[Check]:
-    failed = [p for p in bench.points if not bool(p.outcome.converged)]
+    failed = [p for p in bench.points if p.status != Status.CONVERGED]
     detail = f"{len(bench.points)} of them"
     if failed:
-        detail = f"{failed[0].label}: {Status(int(failed[0].outcome.status)).message}"
+        detail = f"{failed[0].label}: {failed[0].status.message}"
     yield Check("operating points that were not found", float(len(failed)), 0.0, detail)
 
 

@@ -287,10 +287,11 @@ def _result(
     z_final = np.where(recorded[:, None], searches.best.z, np.nan)
 
     def nearest(z: np.ndarray) -> int:
-        near = [(distance(z, o.z), i) for i, o in enumerate(optima)]
-        return min((pair for pair in near if pair[0] <= settings.cluster_distance), default=(0.0, -1))[1]
+        return int(np.argmin([distance(z, o.z) for o in optima])) if optima else -1
 
-    membership = np.array([nearest(z) for z in z_final], int)
+    # A search stops short of its optimum, which only the polish reaches: the nearest one it is, however far.
+    ended = recorded & (searches.status != FAILED)
+    membership = np.array([nearest(z) if end else -1 for z, end in zip(z_final, ended, strict=True)], int)
     optima = [dataclasses.replace(o, starts=int(np.sum(membership == i))) for i, o in enumerate(optima)]
     words = {CONVERGED: "converged", FAILED: "failed", RUNNING: "step_limit"}
     return Result(

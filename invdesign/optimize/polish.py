@@ -73,7 +73,7 @@ def multipliers_at(
 class Optimum:
     """A local optimum, or the best that was found of one.
 
-    `violation` is the worst constraint violation (0 if none); `starts` counts the starts that ended near it;
+    `violation` is the worst constraint violation (0 if none); `starts` counts the starts that ended nearest to it;
     `polished` is False if the polish could not improve on the search.
     """
 

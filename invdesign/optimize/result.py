@@ -62,7 +62,7 @@ class Starts:
 
     `z_final` is the best feasible design or else the least violating one (nan if none could be evaluated); `violation`
     is its worst constraint violation; `status` is a key of `START_MESSAGES`; `optimum` is the index in `Result.optima`
-    of the local optimum it lies near, or -1.
+    of the local optimum it ended nearest to, -1 if it failed or if there is no optimum.
     """
 
     z_start: Float[np.ndarray, "start variable"]

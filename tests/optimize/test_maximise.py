@@ -105,6 +105,7 @@ def test_many_local_optima() -> None:
     apart = np.abs(positions[:, None] - positions[None]).max(axis=-1) + np.eye(len(positions))
     assert apart.min() > settings.cluster_distance
     assert result.best.starts == np.sum(result.starts.optimum == 0) >= 1
+    assert sum(optimum.starts for optimum in result.optima) == settings.starts  # all of them ended somewhere
     assert np.all(result.starts.z_final[:, 0] <= 0.6 + 1e-4)
 
 
@@ -132,6 +133,7 @@ def test_failing_evaluations_stay_where_they_are() -> None:
         assert failed[0] and 0 < failed.sum() < 8
         assert result.status is Status.feasible and result.best is not None and result.best.z[1] <= 0.85
         assert result.starts.evaluations[0] == 1 and np.isnan(result.starts.z_final[0]).all()
+        assert sum(optimum.starts for optimum in result.optima) == np.sum(~failed)
         np.testing.assert_array_equal(result.starts.z_final[~failed], healthy.starts.z_final[~failed])
         np.testing.assert_array_equal(result.starts.objective[~failed], healthy.starts.objective[~failed])
 
