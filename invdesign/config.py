@@ -35,6 +35,9 @@ OLD_HYDRA = hydra.__version__.startswith("1.3")
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if OLD_HYDRA else {}
 STORE_AGAIN: dict[str, Any] = {} if OLD_HYDRA else {"replace": True}
 
+DEFAULT_DESIGN = "qdip_photodiode"
+"""The design of a device that has none."""
+
 
 # The command line ----------------------------------------------------------------------------------------------------
 
@@ -76,9 +79,11 @@ def parse(job: str, argv: Sequence[str]) -> Request:
             raise InputError(f"--config-dir {flags.config_dir}: there is no such folder")
     if flags.shell_completion:
         return Request(job, list(argv), flags.overrides, flags, folders)
+    ours = job == "optimize" and not (flags.config_name or flags.config_path)
+    design = _design(flags.overrides, folders[1:]) if ours else []
     rewritten = {override: rewrite(override, folders) for override in flags.overrides}
-    values = list(rewritten.values())
-    return Request(job, [rewritten.get(word, word) for word in argv], values, flags, folders)
+    words = [rewritten.get(word, word) for word in argv]
+    return Request(job, [*words, *design], [*rewritten.values(), *design], flags, folders)
 
 
 def rewrite(override: str, folders: list[Path]) -> str:
@@ -113,6 +118,12 @@ def _entry_name(path: Path) -> str:
 
 
 def _offer_file(group: str, path: Path, override: str) -> None:
+    content = _content(path, override)
+    folder, _, name = _entry_name(path).rpartition("/")
+    ConfigStore.instance().store(name, content, f"{group}/{folder}", provider=str(path), **STORE_AGAIN)
+
+
+def _content(path: Path, override: str) -> DictConfig:
     try:
         content = OmegaConf.load(path)
     except (OSError, UnicodeDecodeError) as error:
@@ -122,8 +133,22 @@ def _offer_file(group: str, path: Path, override: str) -> None:
         raise InputError(f"{override}: the file is not YAML ({_one_line(error)})") from None
     if not isinstance(content, DictConfig):
         raise InputError(f"{override}: the file must hold keys with values")
-    folder, _, name = _entry_name(path).rpartition("/")
-    ConfigStore.instance().store(name, content, f"{group}/{folder}", provider=str(path), **STORE_AGAIN)
+    return content
+
+
+def _design(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    """`design=...` for a device whose design variables the YAML's own `design: ${device}` does not find.
+
+    A device file gets those of the preset whose name it has (a saved optimum does), any other device the default ones.
+    """
+    given = dict(override.split("=", 1) for override in overrides if "=" in override)
+    device, designs = given.get("device"), presets.files("design", folders)
+    if device is None or "design" in given or device in designs or "," in device or not designs:
+        return []
+    name = device
+    if device.endswith((".yaml", ".yml")):
+        name = str(_content(Path(device).expanduser(), f"device={device}").get("name"))
+    return [f"design={name if name in designs else DEFAULT_DESIGN}"]
 
 
 # Composition ---------------------------------------------------------------------------------------------------------
@@ -229,7 +254,16 @@ def read_settings(job: str, data: Mapping[str, Any]) -> Any:
     from invdesign.jobs.settings import SETTINGS
     from invdesign.schema import read
 
-    return read(SETTINGS[job], data)
+    try:
+        return read(SETTINGS[job], data)
+    except InputError as error:
+        name = re.match(r"design\.([^.]+)\.path=\S+ \S+ is not a known key", str(error))
+        if name is None:
+            raise
+        raise InputError(
+            f"{error}; the designs are {', '.join(presets.files('design'))}: choose the one for your device with "
+            f"design=NAME or design=path/to/my.yaml, or remove a variable with ~design.{name[1]}"
+        ) from None
 
 
 def load_settings(job: str, *overrides: str, config_dir: str | Path | None = None) -> Any:

@@ -130,6 +130,9 @@ class Device(eqx.Module):
     area_cm2: Float[Array, ""] = quantity("cm2", lower=0, open_lower=True, default=0.07)
     anode: str = choice("left", "right", default="right", doc="the contact that is positive under forward bias")
     illuminated_side: str = choice("left", "right", default="left")
+    design_wavelength_nm: Float[Array, ""] = quantity(
+        "nm", lower=100, upper=1e5, default=1240.0, doc="light it is made for; the objective's default"
+    )
     terminals: Terminals = Terminals()
     illumination: Illumination = Dark()
     name: str = eqx.field(static=True, default="device")

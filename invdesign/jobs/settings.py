@@ -9,6 +9,7 @@ from invdesign.analyses.readout import Noiseless, Readout
 from invdesign.design.constraints import Constraints
 from invdesign.design.grids import FrequencyGrid, VoltageGrid, WavelengthGrid
 from invdesign.design.objectives import Objective
+from invdesign.design.problem import Configuration
 from invdesign.design.variables import Variable
 from invdesign.device.device import Device
 from invdesign.optimize.settings import OptimizerSettings
@@ -69,8 +70,9 @@ class OptimizeSettings(eqx.Module):
                 f"constraints.absorptance.layer={self.constraints.absorptance.layer}: must be one of {layers}"
             )
         for name, variable in self.design.items():
-            value, metadata = find(self, variable.path, f"design.{name}.path")
-            if metadata.get("unit") is None or jnp.ndim(value) != 0:
+            find(Configuration(self.device, self.reverse_bias_V), variable.path, f"design.{name}.path")
+            value, metadata = find(self, variable.path)
+            if metadata.get("unit") is None or value is None or jnp.ndim(value) != 0:
                 raise InputError(f"design.{name}.path={variable.path}: must lead to one number with a unit")
             for end in ("lower", "upper"):
                 bound = float(getattr(variable, end))

@@ -88,11 +88,49 @@ def test_every_preset_says_what_it_is_and_where_it_comes_from(group, name):
         assert optical.get("range_nm") or optical["file"], kind
 
 
-def test_the_default_design_variables_start_inside_their_bounds():
-    settings = load_settings("optimize")
-    assert len(settings.design) == 7
+@pytest.mark.parametrize("device", presets.files("device"))
+def test_the_design_variables_of_every_packaged_device_start_inside_their_bounds(device):
+    settings = load_settings("optimize", f"device={device}")
+    assert list(settings.design) == list(presets.load("design", device).data)
     for variable in settings.design.values():
         assert variable.lower <= find(settings, variable.path)[0] <= variable.upper
+
+
+def test_the_design_goes_with_the_device_and_can_be_chosen(tmp_path):
+    """By name; by the name in a device file, as that of a saved optimum; by `design=`; else that of the default one."""
+    saved, mine, variables = tmp_path / "optimum.yaml", tmp_path / "mine.yaml", tmp_path / "variables.yaml"
+    saved.write_text("defaults: [silicon_pn, _self_]\nname: silicon_pn\n")
+    mine.write_text("defaults: [silicon_pn, _self_]\nname: mine\n")
+    variables.write_text("width: {path: device.layers.n.thickness_nm, lower_nm: 1000, upper_nm: 5000}\n")
+    silicon = ["p_thickness", "n_thickness", "p_doping", "n_doping", "reverse_bias"]
+    changed = load_settings("optimize", "device=silicon_pn", "~design.p_doping", "design.reverse_bias.upper_V=5")
+    assert list(changed.design) == [name for name in silicon if name != "p_doping"]
+    assert changed.design["reverse_bias"].upper == 5.0
+    assert list(load_settings("optimize", f"device={saved}").design) == silicon
+    assert list(load_settings("optimize", f"device={mine}", "design=silicon_pn").design) == silicon
+    assert list(load_settings("optimize", f"device={mine}", f"design={variables}").design) == ["width"]
+    with pytest.raises(InputError, match=r"QDiP is not a known key.*the designs are cqd_only, .* silicon_pn: choose"):
+        load_settings("optimize", f"device={mine}")
+    own = tmp_path / "own"
+    (own / "device").mkdir(parents=True)
+    (own / "device" / "mine.yaml").write_text("defaults: [qdip_photodiode, _self_]\nname: mine\n")
+    settings = load_settings("optimize", "device=mine", config_dir=own)
+    assert list(settings.design) == list(load_settings("optimize").design)
+    (own / "design").mkdir()
+    (own / "design" / "mine.yaml").write_text(
+        "film: {path: device.layers.QDiP.thickness_nm, lower_nm: 100, upper_nm: 500}"
+    )
+    assert list(load_settings("optimize", "device=mine", config_dir=own).design) == ["film"]
+
+
+def test_the_wavelength_of_the_objective_is_that_of_the_device_unless_another_is_given(diode):
+    for job in ("simulate", "validate", "optimize"):
+        for device, expected in (("qdip_photodiode", 1240.0), ("silicon_pn", 850.0), ("perovskite_only", 650.0)):
+            settings = load_settings(job, f"device={device}", "objective=responsivity")
+            assert settings.objective.wavelength_nm == expected == settings.device.design_wavelength_nm
+    assert load_settings("simulate", "device=silicon_pn", "objective.wavelength_nm=700").objective.wavelength_nm == 700
+    assert load_settings("simulate", diode[0], "device.design_wavelength_nm=500").objective.wavelength_nm == 500
+    assert load_settings("simulate", diode[0]).objective.wavelength_nm == 1240.0
 
 
 def test_settings_survive_a_round_through_yaml(diode):
@@ -111,6 +149,7 @@ def test_every_objective_has_a_wavelength_and_a_frequency(diode, objective):
 BAD = {
     "unknown optimiser": ("optimizer=adamm", "optimizer=adamm: there is no such optimizer; there are adam, lbfgs, sgd"),
     "no starts": ("optimizer.starts=0", r"optimizer\.starts"),
+    "variable of the job": ("design.load={path: load_ohm, lower_ohm: 1, upper_ohm: 2}", "load_ohm is not a known key"),
     "variable of nothing": ("design.width.path=device.layers.m.thickness_nm", "m is not a known key"),
     "variable of a group": ("design.reverse_bias.path=device.layers", "lower_V is not a known key; the bounds"),
     "wrong unit": ("design.width.lower_cm=1", r"design\.width: lower_cm is not a known key; the bounds"),
