@@ -198,6 +198,8 @@ def _execute(job: str, data: Mapping[str, Any], flags: Flags, words: Sequence[st
 
     settings = _settings(job, data)
     module = importlib.import_module(f"invdesign.jobs.{job}")
+    if hasattr(module, "check"):
+        module.check(settings)
     if flags.dry_run:
         return module.run(settings, None, _console(flags))
     folder = RunFolder.create(settings.outputs, job, data, command=[job, *words], name=name)

@@ -7,8 +7,11 @@ import numpy as np
 from rich.console import Console
 
 from invdesign.figures.registry import FIGURES
+from invdesign.jobs import data
 from invdesign.jobs.settings import SimulateSettings
-from invdesign.jobs.tables import TABLES, Ask, Simulation, all_tables, dotted, figures_of_merit, simulate
+from invdesign.jobs.simulation import Ask, Simulation, figures_of_merit, simulate
+from invdesign.jobs.tables import TABLES, all_tables
+from invdesign.jobs.tables.common import dotted
 from invdesign.processes.field_emission import FIELD_CEILING_V_PER_CM
 from invdesign.report.figures import draw
 from invdesign.report.html import write as write_report
@@ -25,6 +28,14 @@ SATURATION = 0.5
 """Part of the ceiling field from which emission is visibly less than the formula's (1.5 % there)."""
 
 
+def check(settings: SimulateSettings) -> None:
+    """Raise `InputError` for what the keys do not say one by one: no bias, or light outside the device's n,k tables."""
+    if not settings.reverse_bias_V:
+        raise InputError("reverse_bias_V: the list is empty; give at least one bias, e.g. [0, 1]")
+    wavelengths = {"objective": settings.objective.wavelengths_nm[:1], "spectrum": settings.spectrum.values}
+    data.require(settings.device, wavelengths)
+
+
 def run(settings: SimulateSettings, folder: RunFolder | None, console: Console) -> int:
     """Simulate, tabulate, plot and report (a dry run has no folder). Returns 0, or 1 if no bias could be solved."""
     ask = asked(settings)
@@ -39,7 +50,7 @@ def run(settings: SimulateSettings, folder: RunFolder | None, console: Console) 
     folder.write_yaml("device.yaml", write(settings.device))
     result = summary(settings, simulation, list(tables))
     folder.write_json("result.json", result)
-    folder.update_manifest(sources=sources(settings))
+    folder.update_manifest(sources=data.sources(settings.device))
     console.print("drawing the figures")
     draw(folder)
     write_report(folder)
@@ -49,8 +60,6 @@ def run(settings: SimulateSettings, folder: RunFolder | None, console: Console) 
 
 def asked(settings: SimulateSettings) -> Ask:
     """The settings as numbers."""
-    if not settings.reverse_bias_V:
-        raise InputError("reverse_bias_V: the list is empty; give at least one bias, e.g. [0, 1]")
     return Ask(
         settings.voltage.values,
         tuple(float(bias) for bias in settings.reverse_bias_V),
@@ -66,8 +75,7 @@ def asked(settings: SimulateSettings) -> Ask:
 
 def read_bias(ask: Ask) -> float:
     """The bias of the figures of merit: the smallest reverse bias asked for that is not zero."""
-    biases = sorted(set(ask.reverse_bias_V))
-    return next((bias for bias in biases if bias > 0), biases[0])
+    return next((bias for bias in ask.biases_V if bias > 0), ask.biases_V[0])
 
 
 def summary(settings: SimulateSettings, run: Simulation, tables: list[str]) -> dict[str, Any]:
@@ -98,7 +106,7 @@ def summary(settings: SimulateSettings, run: Simulation, tables: list[str]) -> d
         "figures": {f.name: {"value": values[f.name], "unit": f.unit, "symbol": f.symbol} for f in FIGURES},
         "biases": [
             {"reverse_bias_V": float(each), "bandwidth_Hz": float(run.bandwidth_Hz[place])}
-            for place, each in enumerate(sorted(set(run.ask.reverse_bias_V)))
+            for place, each in enumerate(run.ask.biases_V)
         ],
         "layers": {
             name: {
@@ -112,14 +120,6 @@ def summary(settings: SimulateSettings, run: Simulation, tables: list[str]) -> d
         "warnings": list(warnings(run)),
         "tables": {name: {"file": f"{name}.csv", "shows": TABLES[name].shows} for name in tables},
     }
-
-
-def sources(settings: SimulateSettings) -> list[str]:
-    """Where the material data in use come from."""
-    materials = [settings.device.layers[name].material for name in settings.device.order]
-    texts = [getattr(material, "source", "") for material in materials]
-    texts += [model.source for material in materials for model in material.optical_models]
-    return sorted({text for text in texts if text})
 
 
 # --- where the model leaves its validity ---------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def _plan(settings: SimulateSettings, ask: Ask) -> str:
     device = settings.device
     return (
         f"{device.name}: {' / '.join(device.order)}\n"
-        f"{len(ask.voltage_V)} voltages dark and lit, {len(set(ask.reverse_bias_V))} biases, "
+        f"{len(ask.voltage_V)} voltages dark and lit, {len(ask.biases_V)} biases, "
         f"{len(ask.wavelength_nm)} wavelengths, {len(ask.frequency_Hz)} frequencies\n"
         "estimated time: 1 min, compilation included (20 s when the compile cache is filled); nothing was written"
     )

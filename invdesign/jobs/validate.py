@@ -19,6 +19,7 @@ from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Device
 from invdesign.figures.registry import characterise
+from invdesign.jobs.data import optical_models, sources
 from invdesign.jobs.settings import ValidateSettings
 from invdesign.materials.quantum_dots import DotsInHost, MapbHalide
 from invdesign.results import Status
@@ -73,6 +74,11 @@ UNSOLVED = float("nan")
 """The value of a check at a point that was not solved: it fails."""
 
 
+def check(settings: ValidateSettings) -> None:
+    """Raise `InputError` if the n,k tables of the device have no wavelength in common."""
+    _wavelengths(settings.device, float(settings.objective.wavelengths_nm[0]))
+
+
 def run(settings: ValidateSettings, folder: RunFolder | None, console: Console) -> int:
     """Check a device. Exit code 0, or 1 if a check fails. Without a folder, only say what would be done."""
     if folder is None:
@@ -106,6 +112,7 @@ def run(settings: ValidateSettings, folder: RunFolder | None, console: Console) 
             "tables": {},
         },
     )
+    folder.update_manifest(sources=sources(settings.device))
     judged = sum(check.tolerance is not None for check in results)
     console.print(f"{judged - len(failed)} of {judged} checks passed")
     return 1 if failed else 0
@@ -229,10 +236,9 @@ def at_wavelength(optics: Absorption, index: int) -> Absorption:
 def _wavelengths(device: Device, first_nm: float) -> Float[Array, " wavelength"]:
     """The objective's wavelength and a grid over all that the optical data of the device cover."""
     low, high = 0.0, np.inf
-    for name in device.order:
-        for model in device.layers[name].material.optical_models:
-            if not model.extrapolates and model.range_nm is not None:
-                low, high = max(low, model.range_nm[0]), min(high, model.range_nm[1])
+    for model in optical_models(device):
+        if not model.extrapolates and model.range_nm is not None:
+            low, high = max(low, model.range_nm[0]), min(high, model.range_nm[1])
     grid = GRID_NM[(low <= GRID_NM) & (high >= GRID_NM)]
     if not grid.size:
         raise InputError("device: the n,k tables of its layers have no wavelength between 300 and 1600 nm in common")

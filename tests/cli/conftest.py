@@ -72,10 +72,15 @@ CONF = {
 }
 
 
-def fake_run(settings, folder, console):
-    """Do as `outcome` says."""
+def fake_check(settings):
     if settings.outcome == "refuse":
         raise InputError("outcome=refuse: must be something else")
+
+
+def fake_run(settings, folder, console):
+    """Do as `outcome` says."""
+    if settings.outcome == "refuse late":
+        raise InputError("outcome=refuse late: must be something else")
     if folder is None:
         console.print(f"would look at {settings.device.material.name}")
         return 0
@@ -104,7 +109,7 @@ def house(tmp_path, monkeypatch):
         if job != "simulate":
             (conf / f"{job}.yaml").write_text((conf / "simulate.yaml").read_text())
         module = types.ModuleType(f"invdesign.jobs.{job}")
-        vars(module)["run"] = fake_run
+        vars(module).update(check=fake_check, run=fake_run)
         monkeypatch.setitem(sys.modules, module.__name__, module)
     settings = types.ModuleType("invdesign.jobs.settings")
     vars(settings)["SETTINGS"] = dict.fromkeys(cli.JOBS, Settings)

@@ -104,6 +104,8 @@ BAD = {
     "bad syntax": (["device.order=[a"], "device.order=[a"),
     "unwritable outputs": (["outputs=/dev/null/here"], "outputs=/dev/null/here: no run folder can be made there"),
     "job refuses": (["outcome=refuse"], "outcome=refuse: must be something else"),
+    "job refuses when it runs": (["outcome=refuse late"], "outcome=refuse late: must be something else"),
+    "job refuses, dry": (["outcome=refuse", "--dry-run"], "outcome=refuse: must be something else"),
     "resume nothing": (["--resume"], "--resume needs the folder"),
     "no such config dir": (["--config-dir", "nowhere"], "--config-dir nowhere: there is no such folder"),
     "pickle": (["--experimental-rerun", "x"], "--experimental-rerun is not supported"),
@@ -119,6 +121,7 @@ def test_bad_input_is_one_sentence_exit_2_and_nothing_written(invdesign, house, 
     assert err.startswith("invdesign: ") and message in err
     assert err.count("\n") == 1 and "Traceback" not in err
     assert not list(house.rglob("*.*")) and not (house / "outputs" / "simulate").exists()
+    assert not list(house.iterdir()) or "late" in words[0]  # then the folder of all outputs is left
 
 
 @pytest.mark.parametrize(
