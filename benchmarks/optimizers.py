@@ -97,7 +97,7 @@ def quality(seeds: int) -> None:
         OptimizerSettings(learning_rate=0.2),
         OptimizerSettings(polish_count=6),
         OptimizerSettings(polish_count=16),
-        OptimizerSettings("lbfgs", steps=12, outer_iterations=3),
+        OptimizerSettings("lbfgs", steps=36, outer_iterations=3),
         OptimizerSettings(starts=1, batch=1, polish_count=1),
     ]
     reference = OptimizerSettings(starts=512, batch=64, polish_count=64, seed=12345)
