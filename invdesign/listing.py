@@ -46,28 +46,28 @@ def show(words: Sequence[str], console: Console) -> int:
         raise InputError(f"list {words[0]} takes one word to search for, not {' '.join(words[1:])}")
     kind, search = words[0], words[1] if len(words) == 2 else ""
     tables = lists[kind]()
-    found = [name for name, text in _texts(tables).items() if search.lower() in text.lower()]
-    if not found and search:
-        raise InputError(f"list {kind} {search}: there is none of the {len(tables[0].rows)} {kind} that contains it")
     group = {"devices": "device", "materials": "material", "optical": "optical"}.get(kind)
-    if group and search and (search in found or len(found) == 1):
-        found = [search if search in found else found[0]]
-    tables = [Rows(table.headings, [row for row in table.rows if row[0] in found]) for table in tables]
-    if group and search and len(found) == 1:
-        tables.append(_numbers(group, found[0], folders))
+    chosen = _presets_with(tables, search) if group else [_rows_with(tables[0], search)]
+    if search and not chosen[0].rows:
+        raise InputError(f"list {kind} {search}: there is none of the {len(tables[0].rows)} {kind} that contains it")
+    if group and search and len(chosen[0].rows) == 1:
+        chosen.append(_numbers(group, chosen[0].rows[0][0], folders))
     if not console.is_terminal:
         console.width = 1000  # a row is a line where nobody watches, so that grep can be used
-    for number, table in enumerate(tables):
+    for number, table in enumerate(chosen):
         _print(table, console, space_above=number > 0)
     return 0
 
 
-def _texts(tables: Sequence[Rows]) -> dict[str, str]:
-    """All that is said about each entry."""
-    texts: dict[str, str] = {}
-    for row in (row for table in tables for row in table.rows):
-        texts[row[0]] = " ".join((texts.get(row[0], ""), *row))
-    return texts
+def _rows_with(table: Rows, search: str) -> Rows:
+    return Rows(table.headings, [row for row in table.rows if search.lower() in " ".join(row).lower()])
+
+
+def _presets_with(tables: Sequence[Rows], search: str) -> list[Rows]:
+    """The rows of the preset that is named `search`, else of all that contain it anywhere."""
+    names = {row[0] for table in tables for row in _rows_with(table, search).rows}
+    names = {search} if search in names else names
+    return [Rows(table.headings, [row for row in table.rows if row[0] in names]) for table in tables]
 
 
 def _print(rows: Rows, console: Console, space_above: bool) -> None:
@@ -178,19 +178,20 @@ def _numbers(group: str, name: str, folders: Sequence[Path]) -> Rows:
 
 
 def _variables(folders: Sequence[Path]) -> list[Rows]:
-    """The design variables of `conf/optimize.yaml`, with the values of its device."""
+    """The design variables that come with each device, with its values."""
     from invdesign.config import load_settings
     from invdesign.schema import find
 
-    settings = load_settings("optimize", config_dir=folders[0] if folders else None)
-    rows = []
-    for name, variable in settings.design.items():
-        value, metadata = find(settings, variable.path)
-        numbers = [f"{float(number):g}" for number in (value, variable.lower, variable.upper)]
-        state = "frozen" if variable.frozen else f"tied to {variable.tied_to}" if variable.tied_to else "free"
-        unit = "" if metadata["unit"] == "1" else metadata["unit"]
-        rows.append((name, unit, *numbers, state, variable.path))
-    return [Rows(("variable", "unit", "baseline", "lower", "upper", "", "stands for"), rows)]
+    devices, rows = presets.files("device", folders), []
+    for device in (name for name in presets.files("design", folders) if name in devices):
+        settings = load_settings("optimize", f"device={device}", config_dir=folders[0] if folders else None)
+        for name, variable in settings.design.items():
+            value, metadata = find(settings, variable.path)
+            numbers = [f"{float(number):g}" for number in (value, variable.lower, variable.upper)]
+            state = "frozen" if variable.frozen else f"tied to {variable.tied_to}" if variable.tied_to else "free"
+            unit = "" if metadata["unit"] == "1" else metadata["unit"]
+            rows.append((device, name, unit, *numbers, state, variable.path))
+    return [Rows(("device", "variable", "unit", "baseline", "lower", "upper", "", "stands for"), rows)]
 
 
 def _figures() -> list[Rows]:

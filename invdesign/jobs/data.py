@@ -6,6 +6,7 @@ from typing import Any
 from invdesign.device.device import Device
 from invdesign.materials import optical
 from invdesign.materials.optical import OpticalModel
+from invdesign.materials.quantum_dots import DotsInHost
 from invdesign.schema import InputError
 
 
@@ -24,7 +25,8 @@ def require(device: Device, wavelengths_nm: Mapping[str, Any]) -> None:
 
 
 def sources(device: Device) -> list[str]:
-    """Where the material data come from."""
-    texts = [getattr(device.layers[name].material, "source", "") for name in device.order]
-    texts += [model.source for model in optical_models(device)]
+    """Where the material data come from: those of layers, of the hosts of dots, of n,k."""
+    materials = [device.layers[name].material for name in device.order]
+    hosts = [material.host for material in materials if isinstance(material, DotsInHost)]
+    texts = [getattr(part, "source", "") for part in (*materials, *hosts, *optical_models(device))]
     return sorted({text for text in texts if text})

@@ -306,6 +306,12 @@ assert not {"jax", "hydra", "numpy"} & set(sys.modules)"""
         assert source in out
 
 
+def test_the_variables_are_listed_by_device(capsys):
+    assert cli.main(["list", "variables", "silicon_pn"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"silicon_pn +n_doping +cm-3 +1e\+16 +1e\+14 +1e\+17 +free", out) and "QDiP" not in out
+
+
 def test_one_preset_is_listed_with_all_its_numbers(capsys):
     assert cli.main(["list", "materials", "tio2"]) == 0  # named in full: tio2_driftfusion is another one
     out = capsys.readouterr().out

@@ -220,6 +220,13 @@ def test_the_device_is_saved_as_it_was_simulated(folder):
     assert device.layers["QDiP"].edges == 24 and write(device) == data
 
 
+def test_the_manifest_cites_what_every_material_comes_from(folder):
+    """The layer with dots, their host, and the n,k of both and of the electrodes."""
+    sources = " | ".join(json.loads((folder / "manifest.json").read_text())["sources"])
+    for part in ("offsets, lifetime", "densities of states and mobility: Courtier", "Phillips et al.", "Rakic et al."):
+        assert part in sources
+
+
 def test_the_report_is_one_file(folder):
     page = (folder / "report.html").read_text()
     assert page.count("<img ") == page.count("data:image/png;base64,") == len(DRAWINGS)
