@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from equinox import AbstractClassVar
 from jaxtyping import Array, Float
 
@@ -28,8 +27,12 @@ class Objective(eqx.Module):
         """Wavelengths it is computed at; single figures of merit are reported at the first."""
 
     @abstractmethod
+    def mean_log10(self, values: Float[Array, " wavelength"]) -> Float[Array, ""]:
+        """log10 of a number that is known at `wavelengths_nm`, as the objective averages it."""
+
     def value(self, c: Characterisation) -> Float[Array, ""]:
         """The objective of a characterised device."""
+        return self.mean_log10(getattr(c, self.figure))
 
 
 class AtOneWavelength(Objective):
@@ -42,8 +45,8 @@ class AtOneWavelength(Objective):
     def wavelengths_nm(self) -> Float[Array, " wavelength"]:
         return self.wavelength_nm[None]
 
-    def value(self, c: Characterisation) -> Float[Array, ""]:
-        return jnp.log10(getattr(c, self.figure)[0])
+    def mean_log10(self, values: Float[Array, " wavelength"]) -> Float[Array, ""]:
+        return jnp.log10(values[0])
 
 
 class Detectivity(AtOneWavelength):
@@ -60,6 +63,10 @@ class BandDetectivity(Objective):
     figure: ClassVar[str] = "detectivity_Jones"
     band: WavelengthGrid
     frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3)
+    points: int = eqx.field(static=True, init=False)
+
+    def __post_init__(self) -> None:
+        self.points = len(self.band.values)  # where the numbers are traced it is too late to count them
 
     @property
     def wavelength_nm(self) -> Float[Array, ""]:
@@ -68,10 +75,11 @@ class BandDetectivity(Objective):
 
     @property
     def wavelengths_nm(self) -> Float[Array, " wavelength"]:
-        return jnp.concatenate([self.wavelength_nm[None], jnp.asarray(np.asarray(self.band.values), jnp.float64)])
+        inside = self.band.start_nm + self.band.step_nm * jnp.arange(self.points, dtype=jnp.float64)
+        return jnp.concatenate([self.wavelength_nm[None], inside])
 
-    def value(self, c: Characterisation) -> Float[Array, ""]:
-        return jnp.mean(jnp.log10(c.detectivity_Jones[1:]))
+    def mean_log10(self, values: Float[Array, " wavelength"]) -> Float[Array, ""]:
+        return jnp.mean(jnp.log10(values[1:]))
 
 
 class Responsivity(AtOneWavelength):

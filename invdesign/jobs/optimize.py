@@ -1,6 +1,7 @@
 """invdesign optimize: the design with the best figure of merit inside its bounds and constraints, with its reasons."""
 
 import dataclasses
+import shlex
 import time
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from rich.console import Console
 
+from invdesign.analyses.readout import Noiseless
 from invdesign.design.problem import Configuration, DesignProblem
 from invdesign.figures.registry import FIGURES, Characterisation, evaluate_figures
 from invdesign.jobs.settings import OptimizeSettings
@@ -108,6 +110,8 @@ class Numbers:
 
     objective: float
     figures: dict[str, float]
+    factors: dict[str, float]
+    """log10 of what the figure is a product of, averaged as the objective is; the noise is split in `noise`."""
     noise: dict[str, float]
     limits: dict[str, dict[str, Any]]
     status: Status
@@ -138,6 +142,10 @@ class Simulation:
             return (
                 problem.objective.value(c),
                 evaluate_figures(c),
+                {
+                    "absorptance": problem.objective.mean_log10(c.absorptance),
+                    "yield": problem.objective.mean_log10(c.eqe / c.absorptance),
+                },
                 c.noise_by_process,
                 terms,
                 c.point.status,
@@ -148,7 +156,7 @@ class Simulation:
 
     def __call__(self, configuration: Configuration, scale: float = 1.0) -> Numbers:
         """Simulate; `scale` multiplies all limits."""
-        objective, figures, noise, terms, status, state = self._compiled(configuration, jnp.asarray(scale))
+        objective, figures, factors, noise, terms, status, state = self._compiled(configuration, jnp.asarray(scale))
         limits = {}
         for (name, unit, upper), (limit, value, slack) in zip(self.labels, terms, strict=True):
             limits[name] = {
@@ -163,6 +171,7 @@ class Simulation:
         return Numbers(
             float(objective),
             ordered,
+            {name: float(value) for name, value in factors.items()},
             {name: float(value) for name, value in noise.items()},
             limits,
             Status(int(status)),
@@ -196,8 +205,9 @@ def _report(
     alone = _bias_only(problem, simulate)
     folder.write_table("slices", _slices(problem, simulate, best))
     folder.write_table("starts", result.starts_table())
-    device = write(chosen.device)
-    folder.write_yaml("optimum.yaml", device)
+    repeat = _repeat(settings, chosen)
+    comment = f"The optimum of {settings.device.name}. Its figures again, from the folder of this file:\n{repeat}"
+    folder.write_yaml("optimum.yaml", write(chosen.device), comment)
     convergence = {
         "starts": len(result.starts.status),
         "failed_starts": sum(status == "failed" for status in result.starts.status),
@@ -218,12 +228,14 @@ def _report(
             "name": settings.objective.kind,
             "figure": settings.objective.figure,
             "wavelength_nm": float(settings.objective.wavelengths_nm[0]),
+            "band_nm": _band(settings),
             "frequency_Hz": float(settings.objective.frequency_Hz),
             "log10_baseline": baseline.objective,
             "log10_optimum": optimum.objective,
         },
         "design": _design(problem, best),
         "reverse_bias_V": float(chosen.reverse_bias_V),
+        "repeat": repeat,
         "figures": {
             name: {"unit": units[name], "baseline": baseline.figures[name], "optimum": value}
             for name, value in optimum.figures.items()
@@ -232,13 +244,35 @@ def _report(
         "baseline_violations": baseline.violations,
         "bias_only": alone,
         "gradient": _gradient(problem, best),
-        "contributions": _contributions(problem, simulate, best),
+        "contributions": contributions(problem, simulate, best.z),
         "local_optima": [_local(problem, one) for one in result.optima],
         "convergence": convergence,
         "verification": verification,
         "warnings": [] if verification["passed"] else [verification["message"]],
         "tables": {"slices": "slices.csv", "starts": "starts.csv"},
     }
+
+
+def _repeat(settings: OptimizeSettings, chosen: Configuration) -> str:
+    """The command that simulates the optimum where its figures are read. A bias belongs to a job, not to a device."""
+    objective = settings.objective
+    words = [
+        "device=optimum.yaml",
+        f"reverse_bias_V=[{float(chosen.reverse_bias_V)!r}]",
+        f"objective.wavelength_nm={float(objective.wavelengths_nm[0])!r}",
+        f"objective.frequency_Hz={float(objective.frequency_Hz)!r}",
+        f"load_ohm={float(settings.load_ohm)!r}",
+    ]
+    if not isinstance(settings.readout, Noiseless):
+        numbers = {key: "null" if value is None else value for key, value in write(settings.readout).items()}
+        words.append(f"readout={{{', '.join(f'{key}: {value}' for key, value in numbers.items())}}}")
+    return shlex.join(["invdesign", "simulate", *words])
+
+
+def _band(settings: OptimizeSettings) -> list[float] | None:
+    """First and last wavelength of an objective that is averaged over a band."""
+    wavelengths = np.asarray(settings.objective.wavelengths_nm)
+    return [float(wavelengths.min()), float(wavelengths.max())] if len(wavelengths) > 1 else None
 
 
 def _on_bounds(z: Float[np.ndarray, " variable"]) -> Float[np.ndarray, " variable"]:
@@ -313,23 +347,22 @@ def _gradient(problem: DesignProblem, best: Optimum) -> dict[str, Any]:
     return table
 
 
-def _contributions(problem: DesignProblem, simulate: Simulation, best: Optimum) -> dict[str, dict[str, float]]:
+def contributions(
+    problem: DesignProblem, simulate: Simulation, z: Float[np.ndarray, " variable"]
+) -> dict[str, dict[str, float]]:
     """What pushes each variable up and down: derivatives of log10 of the figure's factors, per range of the box.
 
-    log10 D* = log10 absorptance + log10 yield - log10 i_n + const, and d log10 i_n is a sum over the noise processes.
-    By central
-    differences; their sum is the gradient.
+    log10 D* = log10 absorptance + log10 yield - log10 i + const, each averaged over the band if the objective is, and
+    d log10 i is a sum over the noise processes and the readout. By central differences; their sum is the gradient.
     """
     noise_matters = problem.objective.figure == "detectivity_Jones"
     table = {}
     for index, name in enumerate(problem.names):
-        low, high = best.z.copy(), best.z.copy()
+        low, high = z.copy(), z.copy()
         low[index], high[index] = max(0.0, low[index] - FIGURE_STEP), min(1.0, high[index] + FIGURE_STEP)
-        before, after = (simulate(problem.configuration(problem.values(jnp.asarray(z)))) for z in (low, high))
+        before, after = (simulate(problem.configuration(problem.values(jnp.asarray(end)))) for end in (low, high))
         step = high[index] - low[index]
-        absorbed = [np.log10(one.figures["absorptance"]) for one in (before, after)]
-        gain = [np.log10(one.figures["gain"]) for one in (before, after)]
-        parts = {"absorptance": (absorbed[1] - absorbed[0]) / step, "yield": (gain[1] - gain[0]) / step}
+        parts = {part: (after.factors[part] - before.factors[part]) / step for part in before.factors}
         if noise_matters:
             total = (sum(before.noise.values()) + sum(after.noise.values())) / 2
             for process in before.noise:
@@ -487,3 +520,4 @@ def _print_optimum(report: dict[str, Any], console: Console) -> None:
                 f"  {name} is active: a limit 10 % larger changes the figure by {row['shadow_price_percent']:+.2g} %"
             )
     console.print(report["verification"]["message"])
+    console.print(f"again, in the folder of the run: {report['repeat']}", soft_wrap=True)

@@ -240,12 +240,16 @@ def _answer(result: Mapping[str, Any]) -> str:
     if before is None or after is None:
         return ""
     figure = _words(str(objective.get("figure", "the figure")))
+    band = objective.get("band_nm")
+    at = f"{_number(band[0])} to {_number(band[1])} (mean)" if band else _number(objective.get("wavelength_nm"))
+    again = result.get("repeat")
     return _paragraph(
-        f"The {_text(figure)} at {_number(objective.get('wavelength_nm'))} nm and "
+        f"The {_text(figure)} at {at} nm and "
         f"{_number(objective.get('frequency_Hz'))} Hz "
         f"goes from {_number(10**before, 3)} to <b>{_number(10**after, 3)}</b>, a factor of "
         f"{_number(10 ** (after - before), 3)}. "
         "The optimum is in <code>optimum.yaml</code> and can be used as <code>device=path/to/optimum.yaml</code>."
+        + (f" In the folder of this run <code>{_text(again)}</code> gives its figures again." if again else "")
     )
 
 

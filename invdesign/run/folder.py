@@ -96,8 +96,9 @@ class RunFolder:
         """Strict JSON: nan and infinities, which JSON does not have, become null."""
         return self.write_text(name, json.dumps(_plain(data), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
-    def write_yaml(self, name: str, data: Any) -> Path:
-        return self.write_text(name, yaml.safe_dump(_plain(data), sort_keys=False, allow_unicode=True))
+    def write_yaml(self, name: str, data: Any, comment: str = "") -> Path:
+        head = "".join(f"# {line}\n" for line in comment.splitlines())
+        return self.write_text(name, head + yaml.safe_dump(_plain(data), sort_keys=False, allow_unicode=True))
 
     def write_table(self, name: str, table: Table) -> Path:
         """A CSV file `name` (`.csv` is added), one row per entry, twelve digits, nan where there is no number."""
