@@ -33,14 +33,14 @@ class Noiseless(Readout):
 class Amplifier(Readout):
     """A transimpedance amplifier with white voltage and current noise and the thermal noise of its feedback resistor.
 
-    S = i_n^2 + e_n^2 |Y + 1/R_f + i w C|^2 + 4kT/R_f, Y the admittance of the device: the amplifier's voltage noise
+    S = i_a^2 + e_n^2 |Y + 1/R_f + i w C|^2 + 4kT/R_f, Y the admittance of the device: the amplifier's voltage noise
     stands across all that hangs on its input, and drives a current through it (Haus et al. 1960, DOI
     10.1109/JRPROC.1960.287381, for the two sources; they are taken as independent).
     """
 
     kind: ClassVar[str] = "amplifier"
     voltage_noise_V_per_rtHz: Float[Array, ""] = quantity("V/Hz^1/2", lower=0, default=0.0, doc="e_n")
-    current_noise_A_per_rtHz: Float[Array, ""] = quantity("A/Hz^1/2", lower=0, default=0.0, doc="i_n")
+    current_noise_A_per_rtHz: Float[Array, ""] = quantity("A/Hz^1/2", lower=0, default=0.0, doc="i_a")
     feedback_ohm: Float[Array, ""] | None = quantity(
         "ohm", lower=0, open_lower=True, default=None, doc="R_f; null leaves its thermal noise out"
     )

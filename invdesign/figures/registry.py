@@ -223,7 +223,7 @@ FIGURES: tuple[Figure, ...] = (
         "readout_noise_A_per_rtHz",
         "i_r",
         "A/Hz^1/2",
-        "sqrt(i^2 + e^2 |Y + 1/R_f + i w C|^2 + 4kT/R_f), i and e of the amplifier",
+        "sqrt(i_a^2 + e_n^2 |Y + 1/R_f + i w C|^2 + 4kT/R_f)",
         "Haus et al. (1960), DOI 10.1109/JRPROC.1960.287381",
         lambda c: jnp.sqrt(c.readout_noise),
     ),
