@@ -241,10 +241,12 @@ def _answer(result: Mapping[str, Any]) -> str:
         return ""
     figure = _words(str(objective.get("figure", "the figure")))
     band = objective.get("band_nm")
-    at = f"{_number(band[0])} to {_number(band[1])} (mean)" if band else _number(objective.get("wavelength_nm"))
+    at = f"at {_number(objective.get('wavelength_nm'))}"
+    if band:
+        at = f"averaged over {_number(band[0])} to {_number(band[1])}"
     again = result.get("repeat")
     return _paragraph(
-        f"The {_text(figure)} at {at} nm and "
+        f"The {_text(figure)} {at} nm and "
         f"{_number(objective.get('frequency_Hz'))} Hz "
         f"goes from {_number(10**before, 3)} to <b>{_number(10**after, 3)}</b>, a factor of "
         f"{_number(10 ** (after - before), 3)}. "
