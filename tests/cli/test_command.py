@@ -309,7 +309,7 @@ assert not {"jax", "hydra", "numpy"} & set(sys.modules)"""
 def test_the_variables_are_listed_by_device(capsys):
     assert cli.main(["list", "variables", "silicon_pn"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"silicon_pn +n_doping +cm-3 +1e\+16 +1e\+14 +1e\+17 +free", out) and "QDiP" not in out
+    assert re.search(r"silicon_pn +n_doping +cm-3 +1e\+16 +1e\+14 +3e\+16 +free", out) and "QDiP" not in out
 
 
 def test_one_preset_is_listed_with_all_its_numbers(capsys):
