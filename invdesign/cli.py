@@ -71,6 +71,8 @@ class Flags(NamedTuple):
 def main(argv: Sequence[str] | None = None, job: str | None = None) -> int:
     """Run one command and return its exit code. `job` is the subcommand if the arguments do not begin with it."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is loaded; its threads only get in JAX's way
+    # Before JAX is loaded: XLA calls a compilation of two minutes an error in its log; real ones come as exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     words = list(sys.argv[1:] if argv is None else argv)
     command = job or _take_command(words)
     try:
@@ -223,8 +225,6 @@ def _resume(job: str, words: list[str], flags: Flags) -> int:
 def _settings(job: str, data: Mapping[str, Any]) -> Any:
     from invdesign.config import read_settings, use_compile_cache
 
-    # XLA calls a compilation of two minutes an error in its log; real errors still come as exceptions
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     settings = read_settings(job, data)
     if settings.compile_cache:
         use_compile_cache()

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import equinox as eqx
 import pytest
@@ -344,6 +345,18 @@ def test_help_and_version_load_neither_jax_nor_hydra():
 assert invdesign.cli.main([{word!r}]) == 0
 assert not {{"jax", "hydra", "numpy"}} & set(sys.modules)"""
         subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_xla_is_told_to_be_quiet_before_jax_is_loaded(tmp_path):
+    """JAX sets the same variable to 1 when it is loaded, unless it is set."""
+    code = """import os, sys, invdesign.cli
+assert invdesign.cli.main(["simulate", "--dry-run", "compile_cache=false"]) == 0
+assert "jax" in sys.modules
+assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    environment["PYTHONPATH"] = str(Path(package.__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
