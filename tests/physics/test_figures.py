@@ -91,7 +91,7 @@ def test_the_dark_current_of_a_lit_device_is_that_without_light(cells):
     """
     dark, lit, _ = (evaluate_figures(c) for c in cells)
     assert float(lit["dark_current_A"]) == pytest.approx(float(dark["dark_current_A"]), rel=1e-6)
-    assert float(dark["current_A"]) == float(dark["dark_current_A"])
+    assert float(dark["current_A"]) == pytest.approx(float(dark["dark_current_A"]), rel=1e-12)
     assert float(lit["current_A"]) > 1e3 * float(lit["dark_current_A"])
     shot = np.sqrt(2 * ELEMENTARY_CHARGE_C * float(lit["current_A"]))
     assert float(lit["shot_limit_A_per_rtHz"]) == pytest.approx(shot, rel=1e-12)
