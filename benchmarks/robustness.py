@@ -25,7 +25,7 @@ from invdesign.jobs import validate
 from invdesign.results import Status
 from invdesign.run.folder import RunFolder
 from invdesign.solve.assembly import discretise, no_light
-from invdesign.solve.newton import Stage, Target, current_A, equilibrium_guess, polish, walk
+from invdesign.solve.newton import Stage, Target, current_A, equilibrium_guess, walk
 
 WAVELENGTH_NM = 1240.0
 IRRADIANCE_W_PER_CM2 = 1e-1
@@ -65,7 +65,7 @@ def points(device, voltages_V):
     def solve(case):
         voltage, light = case
         target = Target(voltage / system.kT, light)
-        outcome = polish(system, walk(system, first.state, rest, target, stage=Stage.AT_ORIGIN), target)
+        outcome = walk(system, first.state, rest, target, stage=Stage.AT_ORIGIN)
         field = jnp.abs(jnp.diff(outcome.state.u[:, 0])) * system.kT / system.lengths
         return outcome.status, outcome.iterations, current_A(system, outcome.state, light), jnp.max(field / limit)
 

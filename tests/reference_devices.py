@@ -78,4 +78,4 @@ def generation(system: System, data: dict, exact: bool) -> Light:
             ends_of = np.stack([x[:-1], x[1:]], axis=1)
             host[first : first + count] = rate * np.exp(-ends_of / decay) * np.diff(x)[:, None] / 2
         start, first = start + layer["thickness_nm"] * 1e-7, first + count
-    return Light(jnp.asarray(host), jnp.zeros_like(jnp.asarray(host)))
+    return Light(jnp.asarray(host.T), jnp.zeros_like(jnp.asarray(host.T)))

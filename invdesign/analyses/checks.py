@@ -25,15 +25,12 @@ from invdesign.solve.assembly import (
     System,
     balance,
     contact_affinities,
-    dot_rates,
-    edge_populations,
-    edge_state,
+    edge_dots,
     edge_states,
-    edge_unknowns,
-    host_recombination,
+    recombination,
     to_nodes,
 )
-from invdesign.solve.newton import Outcome, Stage, State, Target, current_A, polish, walk
+from invdesign.solve.newton import Outcome, Stage, State, Target, current_A, differentiable, walk
 
 FDT_OF_REAL_PART = 1e-6
 FDT_OF_MODULUS = 1e-13
@@ -43,7 +40,7 @@ FDT_OF_MODULUS = 1e-13
 @eqx.filter_jit
 def travel(system: System, start: State, origin: Target, target: Target) -> Outcome:
     """From a guess or solution `start` at `origin` to `target`: one compiled program for all biases and lights."""
-    return polish(system, walk(system, start, origin, target, stage=Stage.AT_ORIGIN), target)
+    return differentiable(system, walk(system, start, origin, target, stage=Stage.AT_ORIGIN), target)
 
 
 def imbalance(forward: Array, backward: Array) -> Float[Array, ""]:
@@ -63,22 +60,18 @@ def detailed_balance(system: System, state: State, light: Light) -> dict[str, Fl
     def of_affinity(affinity: Array) -> Array:
         return jnp.max(jnp.abs(jnp.tanh(affinity / 2)))
 
-    unknowns = edge_unknowns(state.u, state.v)
-    states = system.over_edges(edge_state, unknowns)
-    filled = system.over_edges(edge_populations, unknowns, light.dots)
-    for region, edge, filling in zip(system.regions, states, filled, strict=True):
+    for region, edge in zip(system.regions, edge_states(system, state.u, state.v), strict=True):
+        bulk, site = region.bulk, edge.site
         add("electron transport", of_affinity(edge.electron.affinity))
         add("hole transport", of_affinity(edge.hole.affinity))
-        for site in edge.sites:
-            for process in region.bulk.recombination:
-                backward = jax.vmap(lambda p, at: p.backward(at))(process, site)
-                add(process.name, imbalance(backward * jnp.exp(site.affinity), backward))
-        if region.bulk.dots is not None:
-            rates = jax.vmap(dot_rates)(region.bulk, edge, region.lengths, region.take(light.dots))
-            for end, rate in enumerate(rates):
-                both = jax.vmap(lambda dots, r, p: dots.one_way(r, p))(region.bulk.dots, rate, filling[:, end])
-                for index, jump in enumerate(JUMPS):
-                    add(jump.name, imbalance(both[:, 0, index], both[:, 1, index]))
+        for process in bulk.recombination:
+            backward = process.backward(site)
+            add(process.name, imbalance(backward * jnp.exp(site.affinity), backward))
+        dots = edge_dots(bulk, edge, region.lengths, region.take(light.dots))
+        if bulk.dots is not None and dots is not None:
+            forward, backward = bulk.dots.one_way(dots.rates, dots.populations)
+            for index, jump in enumerate(JUMPS):
+                add(jump.name, imbalance(forward[index], backward[index]))
     for side, at in ((0, 0), (1, -1)):
         add("contact exchange", of_affinity(contact_affinities(system, side, state.u[at], state.v)))
     return worst
@@ -102,31 +95,20 @@ def terminal_current(system: System, state: State, light: Light) -> Float[Array,
     return current_A(system, state, light)
 
 
-def _half_cell_losses(
-    bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"], host: Float[Array, "2"], dots: Float[Array, "2"]
-) -> Float[Array, "2"]:
-    """Recombination minus generation in both halves of an edge, cm^-2 s^-1."""
-    state = edge_state(bulk, kT, length, x)
-    net = [host_recombination(bulk, site) for site in state.sites]
-    if bulk.dots is not None:
-        rates = dot_rates(bulk, state, length, dots)
-        through = [bulk.dots.stationary(site, rate)[1] for site, rate in zip(state.sites, rates, strict=True)]
-        net = [a + b for a, b in zip(net, through, strict=True)]
-    return length / 2 * jnp.stack(net) - host
-
-
 @eqx.filter_jit
 def carrier_budget(system: System, state: State, light: Light) -> Float[Array, "2"]:
     """Flux out minus (generation - recombination) inside, over the largest of them, for electrons and holes.
 
     Inside are all nodes but the two at the contacts.
     """
-    unknowns = edge_unknowns(state.u, state.v)
-    edges = edge_states(system, state.u, state.v)
-    halves: Array = system.join(system.over_edges(_half_cell_losses, unknowns, light.host, light.dots))
-    loss = to_nodes(halves)[1:-1]
+    halves, edges = [], edge_states(system, state.u, state.v)
+    for region, edge in zip(system.regions, edges, strict=True):
+        dots = edge_dots(region.bulk, edge, region.lengths, region.take(light.dots))
+        halves.append(region.lengths / 2 * recombination(region.bulk, edge.site, dots) - region.take(light.host))
+    loss = to_nodes(system.join(halves))[1:-1]
+    flows = system.join([(edge.electron.net, edge.hole.net) for edge in edges])
     errors = []
-    for net in (edges.electron.net, edges.hole.net):
+    for net in flows:
         size = jnp.maximum(jnp.maximum(jnp.abs(net[0]), jnp.abs(net[-1])), jnp.sum(jnp.abs(loss)))
         errors.append((net[-1] - net[0] + jnp.sum(loss)) / jnp.maximum(size, 1e-300))
     return jnp.abs(jnp.stack(errors))
@@ -172,7 +154,7 @@ class Unthrottled(Recombination):
     name: ClassVar[str] = "recombination"
     process: Recombination
 
-    def backward(self, site: Site) -> Float[Array, ""]:
+    def backward(self, site: Site) -> Float[Array, "..."]:
         return jax.lax.stop_gradient(self.process.backward(site))
 
 
@@ -202,7 +184,7 @@ def dc_conductance(system: System, outcome: Outcome, target: Target) -> Float[Ar
     """dI/dV from the derivative of the stationary equations, S: no small-signal analysis is involved."""
 
     def current(voltage: Array) -> Array:
-        moved = polish(system, outcome, Target(voltage, target.light))
+        moved = differentiable(system, outcome, Target(voltage, target.light))
         return current_A(system, moved.state, target.light)
 
     return jax.jvp(current, (target.voltage,), (1 / system.kT,))[1]

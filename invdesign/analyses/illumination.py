@@ -7,7 +7,6 @@ from jaxtyping import Array, Float
 
 from invdesign.constants import ELEMENTARY_CHARGE_C, HC_EV_NM
 from invdesign.device.device import Device
-from invdesign.device.mesh import normalised_nodes
 from invdesign.optics.stack import solve
 from invdesign.solve.assembly import Light
 
@@ -22,13 +21,13 @@ class Absorption(NamedTuple):
     """Absorptance of every layer in the stack."""
     dot_share: dict[str, Float[Array, " wavelength"]]
     """Share of it that excites dots, for the layers that carry current."""
-    host: Float[Array, "edge 2 wavelength"]
-    dots: Float[Array, "edge 2 wavelength"]
+    host: Float[Array, "wavelength 2 edge"]
+    dots: Float[Array, "wavelength 2 edge"]
     """Fractions of the incident photons absorbed by host and dots in each half edge."""
 
     def light(self, photon_flux: Float[Array, " wavelength"]) -> Light:
         """Absorbed photons for a photon flux (cm^-2 s^-1) in each wavelength."""
-        return Light(self.host @ photon_flux, self.dots @ photon_flux)
+        return Light(jnp.tensordot(photon_flux, self.host, 1), jnp.tensordot(photon_flux, self.dots, 1))
 
 
 def absorption(device: Device, wavelength_nm: Float[Array, " wavelength"]) -> Absorption:
@@ -45,23 +44,23 @@ def absorption(device: Device, wavelength_nm: Float[Array, " wavelength"]) -> Ab
     host, dots, shares = [], [], {}
     for name in device.electrical:
         layer = device.layers[name]
-        nodes = jnp.asarray(normalised_nodes(layer.edges), jnp.float64) * layer.thickness_nm
+        nodes = jnp.asarray(device.mesh(name), jnp.float64) * layer.thickness_nm
         halves = jnp.stack([nodes[:-1], (nodes[:-1] + nodes[1:]) / 2], axis=1).reshape(-1)
         positions = jnp.concatenate([halves, nodes[-1:]])
         depths = layer.thickness_nm - positions[::-1] if flipped else positions
         parts = optics.absorbed_between(order.index(name), depths)
-        parts = (parts[::-1] if flipped else parts).reshape(layer.edges, 2, -1)
+        parts = (parts[::-1] if flipped else parts).T.reshape(-1, layer.edges, 2).swapaxes(1, 2)
         shares[name] = layer.material.dot_share(wavelength_nm)
-        host.append(parts * (1 - shares[name]))
-        dots.append(parts * shares[name])
+        host.append(parts * (1 - shares[name])[:, None, None])
+        dots.append(parts * shares[name][:, None, None])
     return Absorption(
         wavelength_nm,
         optics.reflectance,
         optics.transmittance,
         {name: optics.absorptance[index] for index, name in enumerate(order)},
         shares,
-        jnp.concatenate(host),
-        jnp.concatenate(dots),
+        jnp.concatenate(host, axis=-1),
+        jnp.concatenate(dots, axis=-1),
     )
 
 

@@ -8,22 +8,13 @@ which does not depend on the mesh.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from invdesign.analyses.small_signal import SmallSignal, Transfer
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.processes.dots import DOT_STOICHIOMETRY, HOST_STOICHIOMETRY, JUMPS
-from invdesign.solve.assembly import (
-    EdgeState,
-    Region,
-    contact_rates,
-    dot_rates,
-    edge_populations,
-    edge_state,
-    edge_unknowns,
-)
+from invdesign.solve.assembly import contact_rates, edge_dots, edge_states
 
 
 class Noise(NamedTuple):
@@ -50,22 +41,6 @@ def x_coth_x(x: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.where(near, 1 + y / 3 * (1 - y / 15 * (1 - 2 * y / 21)), safe / jnp.tanh(safe))
 
 
-def _dot_sources(
-    region: Region, edge: EdgeState, photons: Array, filling: Array, y: Array, z: Array
-) -> Float[Array, "edge 2 jump"]:
-    """Squared transfers of all dot jumps, times the sums of their one-way rates (cm^-3 s^-1)."""
-    rates = jax.vmap(dot_rates)(region.bulk, edge, region.lengths, photons)
-    both_ends = jax.tree.map(lambda *ends: jnp.stack(ends, axis=1), *rates)
-    ensemble = region.bulk.dots
-    one_way = jax.vmap(lambda dots, *ends: jax.vmap(lambda *end: dots.one_way(*end))(*ends))(
-        ensemble, both_ends, filling
-    )
-    host = jnp.asarray(HOST_STOICHIOMETRY, y.dtype)
-    dots = jnp.asarray(DOT_STOICHIOMETRY, z.dtype)
-    gain = y[..., 1:] @ host.T + z @ dots.T
-    return _square(gain) * (one_way[:, :, 0] + one_way[:, :, 1])
-
-
 def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] | float = 1.0) -> Noise:
     """Noise density at the frequency of `transfer`, split by process and by place.
 
@@ -75,32 +50,31 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
     by_process: dict[str, Array] = {}
     places = []
     node = transfer.node
-    ends = jnp.stack([node[:-1], node[1:]], axis=1)
+    ends = jnp.stack([node[:-1].T, node[1:].T], axis=1)
     reads = jnp.zeros(system.nodes - 1, complex).at[transfer.read_edge].set(transfer.direct)
-    unknowns = edge_unknowns(state.u, state.v)
 
     def add(name: str, density: Array) -> Array:
         by_process[name] = by_process.get(name, jnp.zeros(())) + jnp.sum(density)
         return density
 
-    states = system.over_edges(edge_state, unknowns)
-    filled = system.over_edges(edge_populations, unknowns, small.light.dots)
-    for region, edge, filling in zip(system.regions, states, filled, strict=True):
-        half = region.lengths / 2
+    for region, edge in zip(system.regions, edge_states(system, state.u, state.v), strict=True):
+        bulk, half, site = region.bulk, region.lengths / 2, edge.site
         y, z, read = (region.take(array) for array in (ends, transfer.dots, reads))
-        place = add("electron transport", _square(y[:, 1, 1] - y[:, 0, 1] - read) * edge.electron.noise)
-        place += add("hole transport", _square(y[:, 1, 2] - y[:, 0, 2] + read) * edge.hole.noise)
-        sites = jax.tree.map(lambda *ends: jnp.stack(ends, axis=1), *edge.sites)
-        pair = 2 * _square(y[..., 1] + y[..., 2])
-        for process in region.bulk.recombination:
-            thermal = jax.vmap(lambda p, ends: jax.vmap(p.backward)(ends))(process, sites)
-            rate = thermal * (1 + jnp.exp(sites.affinity))
-            place += add(process.name, jnp.sum(pair * rate, axis=1) * half)
-        place += add("photogeneration", jnp.sum(pair * region.take(small.light.host), axis=1))
-        if region.bulk.dots is not None:
-            sources = _dot_sources(region, edge, region.take(small.light.dots), filling, y, z)
+        place = add("electron transport", _square(y[1, 1] - y[1, 0] - read) * edge.electron.noise)
+        place += add("hole transport", _square(y[2, 1] - y[2, 0] + read) * edge.hole.noise)
+        pair = 2 * _square(y[1] + y[2])
+        for process in bulk.recombination:
+            rate = process.backward(site) * (1 + jnp.exp(site.affinity))
+            place += add(process.name, jnp.sum(pair * rate, axis=0) * half)
+        place += add("photogeneration", jnp.sum(pair * region.take(small.light.host), axis=0))
+        dots = edge_dots(bulk, edge, region.lengths, region.take(small.light.dots))
+        if bulk.dots is not None and dots is not None:
+            both = jnp.sum(bulk.dots.one_way(dots.rates, dots.populations), axis=0)
             for index, jump in enumerate(JUMPS):
-                place += add(jump.name, 2 * half * jnp.sum(sources[..., index], axis=1))
+                stoichiometry = (*HOST_STOICHIOMETRY[index], *DOT_STOICHIOMETRY[index])
+                transfers = zip(stoichiometry, (*y[1:], *z), strict=True)
+                gain = sum((factor * at for factor, at in transfers if factor), jnp.zeros(()))
+                place += add(jump.name, 2 * half * jnp.sum(_square(gain) * both[index], axis=0))
         places.append(place)
     for side, at in ((0, 0), (1, -1)):
         for carrier, both in enumerate(contact_rates(system, side, state.u[at], state.v)):

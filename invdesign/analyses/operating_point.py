@@ -16,8 +16,8 @@ from invdesign.solve.newton import (
     Stage,
     State,
     Target,
+    differentiable,
     equilibrium_guess,
-    polish,
     terminal_current_A,
     walk,
 )
@@ -67,11 +67,8 @@ class OperatingPoint(eqx.Module):
 def reach(system: System, target: Target, warm: State | None = None, settings: Settings = DEFAULTS) -> Outcome:
     """Solve at `target`: from `warm`, a state nearby, if there is one and it works, else cold from equilibrium."""
     dark = Target(jnp.zeros(()), no_light(system))
-    if warm is None:
-        outcome = walk(system, equilibrium_guess(system), dark, target, settings, Stage.AT_ORIGIN)
-    else:
-        outcome = walk(system, warm, dark, target, settings, Stage.AT_TARGET)
-    return polish(system, outcome, target)
+    start, stage = (equilibrium_guess(system), Stage.AT_ORIGIN) if warm is None else (warm, Stage.AT_TARGET)
+    return differentiable(system, walk(system, start, dark, target, settings, stage), target)
 
 
 def operate(
@@ -109,23 +106,30 @@ def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings 
     system = discretise(device)
     lit = steady_light(device)
     light = no_light(system) if lit is None else lit
-    first = reach(system, Target(voltage_V[0] / system.kT, light), None, settings)
+    dark = Target(jnp.zeros(()), no_light(system))
 
-    def step(carry: tuple[State, Array], voltage: Array) -> tuple[tuple[State, Array], tuple]:
-        state, before = carry
-        outcome = walk(system, state, Target(before / system.kT, light), Target(voltage / system.kT, light), settings)
-        outcome = polish(system, outcome, Target(voltage / system.kT, light))
+    def step(carry: tuple, voltage: Array) -> tuple[tuple, Outcome]:
+        (last, at), (before, was), stage = carry
+        # along the secant through the two points before
+        ratio = jnp.where(at == was, 0.0, (voltage - at) / jnp.where(at == was, 1.0, at - was))
+        guess = jax.tree.map(lambda a, b: a + jnp.clip(ratio, -2.0, 2.0) * (a - b), last, before)
+        outcome = walk(system, guess, dark, Target(voltage / system.kT, light), settings, stage)
+        new = ((outcome.state, voltage), (last, at), jnp.full_like(stage, Stage.AT_TARGET))
+        return jax.tree.map(lambda a, b: jnp.where(outcome.converged, a, b), new, carry), outcome
+
+    cold = (equilibrium_guess(system), jnp.zeros(()))
+    start = jax.lax.stop_gradient((cold, cold, jnp.asarray(int(Stage.AT_ORIGIN))))
+    walked: Outcome = jax.lax.scan(step, start, jax.lax.stop_gradient(voltage_V))[1]
+
+    def finish(outcome: Outcome, voltage: Array) -> Sweep:
+        outcome = differentiable(system, outcome, Target(voltage / system.kT, light))
         edges = balance(system, outcome.state.u, outcome.state.v, light)
         flows = edges.conduction
         spread = (jnp.max(flows) - jnp.min(flows)) / jnp.maximum(jnp.abs(jnp.mean(flows)), 1e-300)
-        row = (terminal_current_A(system, edges, outcome.state.v), spread, outcome.status, outcome.state)
-        ok = outcome.converged
-        kept = jax.tree.map(lambda new, old: jnp.where(ok, new, old), (outcome.state, voltage), carry)
-        return kept, row
+        current = terminal_current_A(system, edges, outcome.state.v)
+        return Sweep(voltage, current, spread, outcome.status, outcome.state)
 
-    _, (current, spread, status, state) = jax.lax.scan(step, (first.state, voltage_V[0]), voltage_V)
-    status = jnp.where(first.converged, status, first.status)
-    return Sweep(voltage_V, current, spread, status, state)
+    return jax.vmap(finish)(walked, voltage_V)
 
 
 __all__ = ["OperatingPoint", "Sweep", "operate", "reach", "sweep"]

@@ -11,7 +11,7 @@ from jaxtyping import Array, Complex, Float
 from invdesign.analyses.illumination import Absorption
 from invdesign.analyses.small_signal import SmallSignal, Transfer
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.processes.dots import EMPTY, EXCITON
+from invdesign.processes.dots import EMPTY, EXCITON, FILLED
 from invdesign.solve.assembly import populations
 
 
@@ -19,10 +19,10 @@ def quantum_efficiency(small: SmallSignal, transfer: Transfer, absorption: Absor
     """Electrons in the circuit per incident photon, with phase; positive where light drives the reverse current."""
     system, state = small.system, small.state
     pairs = transfer.node[:, 1] + transfer.node[:, 2]
-    by_pair = jnp.stack([pairs[:-1], pairs[1:]], axis=1)
-    empty = populations(system, state.u, state.v, small.light)[..., EMPTY]
-    by_exciton = transfer.dots[..., EXCITON - 1] * empty
-    total = jnp.einsum("eh,ehw->w", by_pair, absorption.host) + jnp.einsum("eh,ehw->w", by_exciton, absorption.dots)
+    by_pair = jnp.stack([pairs[:-1], pairs[1:]])
+    empty = populations(system, state.u, state.v, small.light)[EMPTY]
+    by_exciton = transfer.dots[FILLED.index(EXCITON)] * empty
+    total = jnp.sum(by_pair * absorption.host + by_exciton * absorption.dots, axis=(1, 2))
     return -total / (ELEMENTARY_CHARGE_C * system.area_cm2)
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Int
 
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.solve.assembly import EdgeLinearisation, Light, System, assemble, free_rows, linearise, without_dots
+from invdesign.solve.assembly import ROW_SIGNS, EdgeLinearisation, Light, System, assemble, follow, free_rows, linearise
 from invdesign.solve.newton import State, bordered, terminal
 from invdesign.solve.tridiagonal import eliminate, solve
 
@@ -22,7 +22,7 @@ class Transfer(eqx.Module):
     omega: Float[Array, ""]
     node: Complex[Array, "node 3"]
     """Per charge, electron or hole appearing per cm^2 (and second) at a node."""
-    dots: Complex[Array, "edge 2 3"]
+    dots: Complex[Array, "3 2 edge"]
     """Per dot entering the state e, h or X per cm^2 and second at an edge end."""
     admittance: Complex[Array, ""]
     """Per volt in series with the circuit: the admittance at the terminals, S."""
@@ -40,7 +40,8 @@ class SmallSignal(eqx.Module):
     system: System
     state: State
     light: Light
-    edges: EdgeLinearisation
+    edges: list[EdgeLinearisation]
+    """One per region."""
 
     def transfer(
         self,
@@ -57,26 +58,32 @@ class SmallSignal(eqx.Module):
         system, edges = self.system, self.edges
         omega = 2 * jnp.pi * jnp.asarray(frequency_Hz, jnp.float64)
         store = 1j * omega
-        by_unknowns, own = without_dots(edges, store)
-        core, column = assemble(system, self.state.u, self.state.v, by_unknowns)
+        followed = [follow(part, store) for part in edges]
+        core, column = assemble(system, self.state.u, self.state.v, system.join([rows for rows, _ in followed]))
         scale = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2
         read = jnp.asarray(system.read_edge if read_edge is None else read_edge)
-        current = scale * (edges.conduction[read] + store * edges.displacement[read])
+        displacement, electrons, holes = system.join([part.along for part in edges])[..., read]
+        current = scale * (holes - electrons + store * displacement)
         impedance = system.series_resistance_ohm + load_ohm
         by_node, by_v = terminal(system, current, read)
         node, circuit = solve(bordered(system, core, column, current, impedance, read).T, (by_node, by_v[None]))
         # a source in a pinned row goes to the contact and not into the device
         node = node.at[0].multiply(free_rows(system, 0)).at[-1].multiply(free_rows(system, 1))
-        at_ends = -jnp.stack([node[:-1], node[1:]], axis=1)
-        onto_dots = jnp.einsum("eri,erij->erj", at_ends, edges.rows_by_dots)
-        transposed = jnp.moveaxis(own, (0, 1, 2, 3), (2, 3, 1, 0))
-        dots = eliminate(transposed, jnp.moveaxis(onto_dots, 2, 0)[:, None])[:, 0]
+        at_ends = -jnp.stack([node[:-1].T, node[1:].T], axis=1)
+        dots = []
+        for region, part, (_, own) in zip(system.regions, edges, followed, strict=True):
+            here = region.take(at_ends)
+            if part.dots is None or own is None:
+                dots.append(jnp.zeros_like(here))
+                continue
+            onto_dots = jnp.sum(ROW_SIGNS[:, None, None, None] * here[:, None] * part.dots.rows, axis=0)
+            dots.append(eliminate(jnp.swapaxes(own, 0, 1), onto_dots[:, None])[:, 0])
         # a current that no row of the junction sees is divided between the junction's admittance and the circuit
         parallel = 1 - impedance / system.kT * circuit[0]
         return Transfer(
             omega,
             -node,
-            jnp.moveaxis(dots, 0, 2),
+            system.join(dots),
             circuit[0] / system.kT,
             parallel,
             scale * parallel,

@@ -9,14 +9,16 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from invdesign.constants import BOLTZMANN_EV_PER_K, CM_PER_NM
 from invdesign.device.illumination import Dark, Illumination
+from invdesign.device.mesh import INNER, OUTER, normalised_nodes
 from invdesign.materials.optical import require
 from invdesign.materials.semiconductor import Bulk, Electrical, Material
-from invdesign.schema import InputError, choice, quantity
+from invdesign.schema import InputError, choice, quantity, setting
 
 
 class Layer(eqx.Module):
@@ -26,6 +28,12 @@ class Layer(eqx.Module):
     thickness_nm: Float[Array, ""] = quantity("nm", lower=0, upper=1e8, open_lower=True)
     edges: int = eqx.field(
         static=True, default=40, metadata=dict(lower=4, upper=4000, doc="mesh edges, if it carries current")
+    )
+    fine_share: float | None = setting(
+        default=None, lower=0, upper=0.99, doc="share of the edges that crowd at the layer's faces (see mesh.py)"
+    )
+    fine_depth: float | None = setting(
+        default=None, lower=1e-3, upper=1, doc="how deep they reach, over the thickness (1/e of their density)"
     )
     coherent: bool = eqx.field(
         static=True, default=True, metadata=dict(doc="optically coherent; false for thick glass")
@@ -207,6 +215,19 @@ class Device(eqx.Module):
         material = self.layers[name].material
         assert isinstance(material, Electrical)
         return material.bulk(self.kT)
+
+    def mesh(self, name: str) -> np.ndarray:
+        """Positions of the nodes in a layer that carries current, from 0 to 1.
+
+        Fine edges stand at both faces, except at an ohmic contact, where bands are flat.
+        """
+        layer, outermost = self.layers[name], (self.electrical[0], self.electrical[-1])
+        contacts = (self.contacts.left, self.contacts.right)
+        fine = [name != end or not isinstance(contact, Ohmic) for end, contact in zip(outermost, contacts, strict=True)]
+        share, depth = INNER if all(fine) else OUTER
+        share = share if layer.fine_share is None else layer.fine_share
+        depth = depth if layer.fine_depth is None else layer.fine_depth
+        return normalised_nodes(layer.edges, share, depth, *fine)
 
     @property
     def active(self) -> tuple[str, ...]:

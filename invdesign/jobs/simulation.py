@@ -79,16 +79,17 @@ def _solve(device: Device, full: Light, voltage_V: Float[Array, " point"], scale
         solved = outcome.state
         flows = balance(system, solved.u, solved.v, light).conduction
         spread = (jnp.max(flows) - jnp.min(flows)) / jnp.maximum(jnp.abs(jnp.mean(flows)), 1e-300)
-        edges = edge_states(system, solved.u, solved.v)
+        sites = [edge.site for edge in edge_states(system, solved.u, solved.v)]
+        field, electrons, holes = system.join([(site.field, site.n, site.p) for site in sites])
         psi = jnp.stack([solved.u[:-1], solved.u[1:]], axis=1)
         profile = {
             "vacuum": -psi[..., 0] * system.kT,
             "electron_quasi_fermi": -psi[..., 1] * system.kT,
             "hole_quasi_fermi": -(psi[..., 2] + solved.v) * system.kT,
-            "field": edges.sites[0].field,
-            "electrons": jnp.stack([site.n for site in edges.sites], axis=1),
-            "holes": jnp.stack([site.p for site in edges.sites], axis=1),
-            "dots": populations(system, solved.u, solved.v, light),
+            "field": field,
+            "electrons": electrons.T,
+            "holes": holes.T,
+            "dots": populations(system, solved.u, solved.v, light).T,
         }
         point = Point(solved, outcome.status, current_A(system, solved, light), spread, profile)
         return jax.tree.map(lambda new, old: jnp.where(outcome.converged, new, old), solved, state), point

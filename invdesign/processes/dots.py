@@ -4,6 +4,7 @@ Every dot of density N exchanges electrons with the host on 0<->e and h<->X, hol
 X<->0, where the backward rate carries thermal generation and optical excitation. All rates of one dot are in 1/s.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -16,20 +17,27 @@ from invdesign.processes.site import Site
 
 EMPTY, ELECTRON, HOLE, EXCITON = range(4)
 
-Escape = tuple[Float[Array, ""], Float[Array, ""]]
+Escape = tuple[Float[Array, "..."], Float[Array, "..."]]
 """Enhancement of the exchange of electrons and of holes by the field."""
 
 
 class DotRates(NamedTuple):
     """First-order rates of one dot, 1/s."""
 
-    capture_n: Float[Array, ""]
-    emission_n: Float[Array, ""]
-    capture_p: Float[Array, ""]
-    emission_p: Float[Array, ""]
-    recombination: Float[Array, ""]
-    thermal_generation: Float[Array, ""]
-    excitation: Float[Array, ""]
+    capture_n: Float[Array, "..."]
+    emission_n: Float[Array, "..."]
+    capture_p: Float[Array, "..."]
+    emission_p: Float[Array, "..."]
+    recombination: Float[Array, "..."]
+    thermal_generation: Float[Array, "..."]
+    excitation: Float[Array, "..."]
+
+    @property
+    def of_jumps(self) -> tuple[tuple[Array, Array], ...]:
+        """Forward and backward rate of every jump in `JUMPS`, per dot in the state that it leaves."""
+        electrons, holes = (self.capture_n, self.emission_n), (self.capture_p, self.emission_p)
+        pairs = (self.recombination, self.thermal_generation + self.excitation)
+        return electrons, electrons, holes, holes, pairs
 
 
 class Jump(NamedTuple):
@@ -50,36 +58,45 @@ JUMPS: tuple[Jump, ...] = (
     Jump("dot recombination", 0, 0, EXCITON, EMPTY),
 )
 
+FILLED = (ELECTRON, HOLE, EXCITON)
+"""The states that are unknowns; the empty state follows from the sum."""
+
 HOST_STOICHIOMETRY = tuple((jump.electrons, jump.holes) for jump in JUMPS)
 """What each jump adds to (n, p) per forward step."""
-DOT_STOICHIOMETRY = tuple(
-    tuple((jump.target == state) - (jump.origin == state) for state in (ELECTRON, HOLE, EXCITON)) for jump in JUMPS
-)
-"""What it adds to the states (e, h, X); the empty state follows from the sum."""
+DOT_STOICHIOMETRY = tuple(tuple((jump.target == state) - (jump.origin == state) for state in FILLED) for jump in JUMPS)
+"""What it adds to the states `FILLED`."""
+
+
+def sum_over_jumps(stoichiometry: Sequence[Sequence[int]], per_jump: Sequence[Array]) -> list[Array]:
+    """What all jumps together add to each column of their stoichiometry."""
+    return [
+        sum((factor * of_jump for factor, of_jump in zip(column, per_jump, strict=True) if factor), jnp.zeros(()))
+        for column in zip(*stoichiometry, strict=True)
+    ]
 
 
 class DotEnsemble(eqx.Module):
     """Identical dots in a host."""
 
-    density: Float[Array, ""]
+    density: Float[Array, "..."]
     """N, cm^-3."""
-    capture_coefficient: Float[Array, ""]
+    capture_coefficient: Float[Array, "..."]
     """c = 1/(N tau_c), cm^3/s, the same for electrons and holes."""
-    electron_release: Float[Array, ""]
+    electron_release: Float[Array, "..."]
     """n_1 = N_c exp(-phi_e/kT)/g_e, cm^-3: thermal emission over capture coefficient."""
-    hole_release: Float[Array, ""]
-    recombination: Float[Array, ""]
+    hole_release: Float[Array, "..."]
+    recombination: Float[Array, "..."]
     """1/tau of the exciton, 1/s."""
-    thermal_ratio: Float[Array, ""]
+    thermal_ratio: Float[Array, "..."]
     """g_e g_h exp(-E_x/kT): thermal generation over recombination."""
     electron_escape: BarrierEscape
     hole_escape: BarrierEscape
 
-    def escape(self, field: Float[Array, ""], kT: Float[Array, ""]) -> Escape:
+    def escape(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Escape:
         """Enhancement of the exchange of electrons and holes by the field (V/cm); the same at both ends of an edge."""
         return self.electron_escape.enhancement(field, kT), self.hole_escape.enhancement(field, kT)
 
-    def rates(self, site: Site, escape: Escape, excitation: Float[Array, ""]) -> DotRates:
+    def rates(self, site: Site, escape: Escape, excitation: Float[Array, "..."]) -> DotRates:
         """Rates at a site; `excitation` is the optical excitation rate of an empty dot, 1/s.
 
         The field's enhancement multiplies capture and emission alike (its local form), which keeps detailed balance.
@@ -95,16 +112,33 @@ class DotEnsemble(eqx.Module):
             excitation,
         )
 
-    def one_way(self, rates: DotRates, populations: Float[Array, "4"]) -> Float[Array, "2 jump"]:
+    def one_way(self, rates: DotRates, populations: Float[Array, "4 ..."]) -> Float[Array, "2 jump ..."]:
         """Forward and backward rates of `JUMPS`, cm^-3 s^-1."""
-        r, (empty, electron, hole, exciton) = rates, populations
-        forward = [r.capture_n * empty, r.capture_n * hole, r.capture_p * empty, r.capture_p * electron]
-        backward = [r.emission_n * electron, r.emission_n * exciton, r.emission_p * hole, r.emission_p * exciton]
-        forward.append(r.recombination * exciton)
-        backward.append((r.thermal_generation + r.excitation) * empty)
-        return self.density * jnp.stack([jnp.stack(forward), jnp.stack(backward)])
+        pairs = list(zip(JUMPS, rates.of_jumps, strict=True))
+        forward = jnp.stack([rate * populations[jump.origin] for jump, (rate, _) in pairs])
+        backward = jnp.stack([rate * populations[jump.target] for jump, (_, rate) in pairs])
+        return self.density * jnp.stack([forward, backward])
 
-    def stationary(self, site: Site, rates: DotRates) -> tuple[Float[Array, "4"], Float[Array, ""]]:
+    def slopes(
+        self, rates: DotRates, populations: Float[Array, "4 ..."], steepness: Escape
+    ) -> tuple[list[Float[Array, "3 ..."]], list[Float[Array, "3 ..."]]]:
+        """Derivatives of the net rate of every jump by (ln n, ln p, field) and by the populations `FILLED`, cm^-3 s^-1.
+
+        Mass action: a forward rate is proportional to the carrier it takes. `steepness` is d ln(enhancement)/d field
+        of electrons and holes. A population grows at the cost of the empty state.
+        """
+        by_local, by_state = [], []
+        for jump, (forward, backward) in zip(JUMPS, rates.of_jumps, strict=True):
+            taken = self.density * forward * populations[jump.origin]
+            net = taken - self.density * backward * populations[jump.target]
+            steep = -jump.electrons * steepness[0] - jump.holes * steepness[1]
+            by_local.append(jnp.stack([-jump.electrons * taken, -jump.holes * taken, steep * net]))
+            lost_empty = (jump.origin == EMPTY) * forward - (jump.target == EMPTY) * backward
+            gains = [(jump.origin == state) * forward - (jump.target == state) * backward for state in FILLED]
+            by_state.append(self.density * jnp.stack(jnp.broadcast_arrays(*(gain - lost_empty for gain in gains))))
+        return by_local, by_state
+
+    def stationary(self, site: Site, rates: DotRates) -> tuple[Float[Array, "4 ..."], Float[Array, "..."]]:
         """Stationary populations and the net recombination rate through the dots (cm^-3 s^-1), without subtractions.
 
         The populations are ratios of sums over rooted spanning trees (matrix-tree theorem), each a sum of positive

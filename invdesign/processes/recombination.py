@@ -21,7 +21,7 @@ class Recombination(eqx.Module):
     name: eqx.AbstractClassVar[str]
 
     @abstractmethod
-    def backward(self, site: Site) -> Float[Array, ""]:
+    def backward(self, site: Site) -> Float[Array, "..."]:
         """Thermal generation rate, cm^-3 s^-1."""
 
 
@@ -29,10 +29,10 @@ class Radiative(Recombination):
     """B n p (van Roosbroeck and Shockley 1954, DOI 10.1103/PhysRev.94.1558)."""
 
     name: ClassVar[str] = "radiative recombination"
-    coefficient: Float[Array, ""]
+    coefficient: Float[Array, "..."]
     """B, cm^3/s."""
 
-    def backward(self, site: Site) -> Float[Array, ""]:
+    def backward(self, site: Site) -> Float[Array, "..."]:
         return self.coefficient * site.ni2
 
 
@@ -40,11 +40,11 @@ class Auger(Recombination):
     """(C_n n + C_p p) n p."""
 
     name: ClassVar[str] = "Auger recombination"
-    electron: Float[Array, ""]
-    hole: Float[Array, ""]
+    electron: Float[Array, "..."]
+    hole: Float[Array, "..."]
     """C_n and C_p, cm^6/s."""
 
-    def backward(self, site: Site) -> Float[Array, ""]:
+    def backward(self, site: Site) -> Float[Array, "..."]:
         return (self.electron * site.n + self.hole * site.p) * site.ni2
 
 
@@ -55,19 +55,19 @@ class ShockleyReadHall(Recombination):
     """
 
     name: ClassVar[str] = "Shockley-Read-Hall recombination"
-    inverse_electron_lifetime: Float[Array, ""]
-    inverse_hole_lifetime: Float[Array, ""]
+    inverse_electron_lifetime: Float[Array, "..."]
+    inverse_hole_lifetime: Float[Array, "..."]
     """1/tau_n and 1/tau_p, 1/s; zero switches the process off."""
-    trap_level: Float[Array, ""]
+    trap_level: Float[Array, "..."]
     """Trap energy above the intrinsic level over kT."""
 
-    def backward(self, site: Site) -> Float[Array, ""]:
+    def backward(self, site: Site) -> Float[Array, "..."]:
         return two_step_capture(site, self.inverse_electron_lifetime, self.inverse_hole_lifetime, self.trap_level)
 
 
 def two_step_capture(
-    site: Site, electron_rate: Float[Array, ""], hole_rate: Float[Array, ""], trap_level: Float[Array, ""]
-) -> Float[Array, ""]:
+    site: Site, electron_rate: Float[Array, "..."], hole_rate: Float[Array, "..."], trap_level: Float[Array, "..."]
+) -> Float[Array, "..."]:
     """ni2 / ((n + n_1)/hole_rate + (p + p_1)/electron_rate), finite and differentiable when both rates are zero.
 
     With rates 1/tau (1/s) this is a bulk rate in cm^-3 s^-1; with surface velocities (cm/s) a surface rate in cm^-2

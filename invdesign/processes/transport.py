@@ -8,6 +8,7 @@ difference of quasi-Fermi levels, to the last digit, whatever the densities are.
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -33,15 +34,31 @@ def sinh_over_x(x: Float[Array, "..."]) -> Float[Array, "..."]:
 class Hop(eqx.Module):
     """Exchange of one kind of carrier between the two nodes of an edge (rates in cm^-2 s^-1)."""
 
-    mean_rate: Float[Array, "..."]
-    """Geometric mean of the two one-way rates."""
+    scale: Float[Array, "..."]
+    """D/h times the geometric mean of the two densities."""
+    tilt: Float[Array, "..."]
+    """w."""
     affinity: Float[Array, "..."]
     """ln(rate to the right / rate to the left)."""
+
+    @property
+    def mean_rate(self) -> Float[Array, "..."]:
+        """Geometric mean of the two one-way rates."""
+        return self.scale * x_over_sinh(self.tilt / 2)
 
     @property
     def net(self) -> Float[Array, "..."]:
         """Net particle flux to the right."""
         return 2 * self.mean_rate * jnp.sinh(self.affinity / 2)
+
+    @property
+    def slopes(self) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."]]:
+        """Derivatives of `net` by the logarithms of the left and the right density and by the affinity."""
+        half = self.tilt / 2
+        shape, slope = jax.jvp(x_over_sinh, (half,), (jnp.ones_like(half),))
+        rise = jnp.sinh(self.affinity / 2)
+        net, by_tilt = 2 * self.scale * shape * rise, self.scale * slope * rise
+        return net / 2 - by_tilt, net / 2 + by_tilt, by_tilt + self.scale * shape * jnp.cosh(self.affinity / 2)
 
     @property
     def noise(self) -> Float[Array, "..."]:
@@ -51,13 +68,14 @@ class Hop(eqx.Module):
 
 
 def hop(
-    velocity: Float[Array, ""], log_left: Float[Array, ""], log_right: Float[Array, ""], affinity: Float[Array, ""]
+    velocity: Float[Array, "..."],
+    log_left: Float[Array, "..."],
+    log_right: Float[Array, "..."],
+    affinity: Float[Array, "..."],
 ) -> Hop:
     """The hop between two nodes.
 
     `velocity` is D/h (cm/s), `log_left` and `log_right` the logarithms of the densities (cm^-3) in the material of
-    the edge,
-    `affinity` the drop of the electrochemical potential from left to right over kT.
+    the edge, `affinity` the drop of the electrochemical potential from left to right over kT.
     """
-    w = log_right - log_left + affinity
-    return Hop(velocity * jnp.exp((log_left + log_right) / 2) * x_over_sinh(w / 2), affinity)
+    return Hop(velocity * jnp.exp((log_left + log_right) / 2), log_right - log_left + affinity, affinity)

@@ -9,10 +9,13 @@ differs from the applied voltage by the drop on the series resistance).
 Rows of a node: Poisson's equation and the balances of electrons and holes, each `inflow - outflow + generation -
 recombination` in particles per cm^2 (and per second). An edge belongs to one layer and gives half its length to each
 of its nodes; a node on a material interface collects from either side with either material, which keeps order 2 there.
+
+Arrays over edges have them on their last axis, and the two ends of an edge on the axis before.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -23,9 +26,17 @@ from jaxtyping import Array, Float, Inexact
 
 from invdesign.constants import ELEMENTARY_CHARGE_C, VACUUM_PERMITTIVITY_F_PER_CM
 from invdesign.device.device import Contact, Device
-from invdesign.device.mesh import edge_lengths
 from invdesign.materials.semiconductor import Bulk
-from invdesign.processes.dots import DOT_STOICHIOMETRY, ELECTRON, HOLE, HOST_STOICHIOMETRY, DotRates, Escape
+from invdesign.processes.dots import (
+    DOT_STOICHIOMETRY,
+    ELECTRON,
+    FILLED,
+    HOLE,
+    HOST_STOICHIOMETRY,
+    DotRates,
+    Escape,
+    sum_over_jumps,
+)
 from invdesign.processes.site import Site
 from invdesign.processes.transport import Hop, hop
 from invdesign.solve.tridiagonal import BlockTridiagonal, eliminate
@@ -34,8 +45,8 @@ from invdesign.solve.tridiagonal import BlockTridiagonal, eliminate
 class Light(eqx.Module):
     """Absorbed photons in each half edge, cm^-2 s^-1, by what absorbs them."""
 
-    host: Float[Array, "edge 2"]
-    dots: Float[Array, "edge 2"]
+    host: Float[Array, "2 edge"]
+    dots: Float[Array, "2 edge"]
 
 
 class Region(eqx.Module):
@@ -45,12 +56,12 @@ class Region(eqx.Module):
     """With one value per edge in every leaf."""
     lengths: Float[Array, " edge"]
     """cm."""
-    where: tuple[int, ...] = eqx.field(static=True)
-    """Indices of the edges in the device."""
+    runs: tuple[tuple[int, int], ...] = eqx.field(static=True)
+    """First edge and end of each layer of the region, among the edges of the device."""
 
     def take(self, per_edge: Array) -> Array:
         """The region's part of an array over all edges."""
-        return per_edge[np.asarray(self.where)]
+        return jnp.concatenate([per_edge[..., start:end] for start, end in self.runs], axis=-1)
 
 
 class System(eqx.Module):
@@ -85,19 +96,25 @@ class System(eqx.Module):
 
     def by_layer(self, per_edge: Array) -> list[Array]:
         """Cut an array over all edges into one per layer."""
-        return jnp.split(per_edge, np.cumsum(self.layer_edges)[:-1])
+        return jnp.split(per_edge, np.cumsum(self.layer_edges)[:-1], axis=-1)
 
-    def join(self, parts: list) -> Any:
+    def join(self, parts: Sequence[Any]) -> Any:
         """Trees of arrays over the edges of each region, as one tree over all edges."""
-        order = np.argsort(np.concatenate([region.where for region in self.regions]))
-        return jax.tree.map(lambda *arrays: jnp.concatenate(arrays)[order], *parts)
+        places = []
+        for index, region in enumerate(self.regions):
+            ends = accumulate(end - start for start, end in region.runs)
+            for (start, stop), end in zip(region.runs, ends, strict=True):
+                places.append((start, index, end - (stop - start), end))
+
+        def put_together(*arrays: Array) -> Array:
+            return jnp.concatenate([arrays[index][..., start:end] for _, index, start, end in sorted(places)], axis=-1)
+
+        return jax.tree.map(put_together, *parts)
 
     def over_edges(self, function: Callable, *per_edge: Array) -> list:
-        """Apply `function(bulk, kT, length, *per_edge)` to every edge; one result per region."""
+        """Apply `function(bulk, kT, length, *per_edge)` to the edges of each region; one result per region."""
         return [
-            jax.vmap(function, (0, None, 0) + (0,) * len(per_edge))(
-                region.bulk, self.kT, region.lengths, *(region.take(array) for array in per_edge)
-            )
+            function(region.bulk, self.kT, region.lengths, *(region.take(array) for array in per_edge))
             for region in self.regions
         ]
 
@@ -115,8 +132,8 @@ def discretise(device: Device) -> System:
     layers = [device.layers[name] for name in device.electrical]
     bulks = [device.bulk(name) for name in device.electrical]
     counts = [layer.edges for layer in layers]
-    lengths = [edge_lengths(device.thickness_cm(name), device.layers[name].edges) for name in device.electrical]
-    starts = np.cumsum([0, *counts])
+    lengths = [device.thickness_cm(name) * jnp.asarray(np.diff(device.mesh(name))) for name in device.electrical]
+    ends = list(accumulate(counts))
     kinds: dict[object, list[int]] = {}
     for index, bulk in enumerate(bulks):
         kinds.setdefault(jax.tree.structure(bulk), []).append(index)
@@ -126,281 +143,340 @@ def discretise(device: Device) -> System:
         def spread(*leaves: Array, members: list[int] = members) -> Array:
             return jnp.concatenate([jnp.full(counts[i], leaf) for i, leaf in zip(members, leaves, strict=True)])
 
-        where = tuple(int(edge) for i in members for edge in range(starts[i], starts[i + 1]))
-        region_lengths = jnp.concatenate([lengths[i] for i in members])
-        regions.append(Region(jax.tree.map(spread, *(bulks[i] for i in members)), region_lengths, where))
+        regions.append(
+            Region(
+                jax.tree.map(spread, *(bulks[i] for i in members)),
+                jnp.concatenate([lengths[i] for i in members]),
+                tuple((ends[i] - counts[i], ends[i]) for i in members),
+            )
+        )
     contacts = (device.contacts.left, device.contacts.right)
-    ends = (bulks[0], bulks[-1])
+    outermost = (bulks[0], bulks[-1])
     finest = max(device.active, key=lambda name: device.layers[name].edges)
     read = device.electrical.index(finest)
     return System(
         tuple(regions),
         jnp.concatenate(lengths),
         contacts,
-        ends,
-        jnp.stack([contact.potential(bulk, kT) for contact, bulk in zip(contacts, ends, strict=True)]),
+        outermost,
+        jnp.stack([contact.potential(bulk, kT) for contact, bulk in zip(contacts, outermost, strict=True)]),
         kT,
         device.area_cm2,
         device.terminals.series_resistance_ohm,
         device.shunt_conductance_S_per_cm2 * device.area_cm2,
         tuple(counts),
         0 if device.anode == "left" else 1,
-        int(starts[read]) + counts[read] // 2,
+        ends[read] - counts[read] + counts[read] // 2,
     )
 
 
 def no_light(system: System) -> Light:
     """Darkness."""
-    nothing = jnp.zeros((system.nodes - 1, 2))
+    nothing = jnp.zeros((2, system.nodes - 1))
     return Light(nothing, nothing)
 
 
-# --- one edge ----------------------------------------------------------------------------------------------------
+# --- the edges of one region -------------------------------------------------------------------------------------
 
 
 class EdgeState(NamedTuple):
-    """Everything that happens on one edge, in jump language."""
+    """Everything that happens on edges, in jump language."""
 
-    sites: tuple[Site, Site]
+    site: Site
+    """Both ends of every edge."""
     electron: Hop
     hole: Hop
-    displacement: Float[Array, ""]
+    displacement: Float[Array, " edge"]
     """eps E, in elementary charges per cm^2."""
 
 
-class EdgeBalance(NamedTuple):
-    """What one edge adds to the rows of its two nodes."""
+class EdgeDots(NamedTuple):
+    """The dots at the ends of edges."""
 
-    rows: Float[Array, "2 3"]
-    conduction: Float[Array, ""]
+    rates: DotRates
+    populations: Float[Array, "4 2 edge"]
+    recombination: Float[Array, "2 edge"]
+    """Net rate through the dots, cm^-3 s^-1."""
+
+
+class EdgeBalance(NamedTuple):
+    """What edges add to the rows of their nodes."""
+
+    rows: Float[Array, "3 2 edge"]
+    conduction: Float[Array, " edge"]
     """Current density along +x over q, cm^-2 s^-1."""
 
 
 class EdgeLinearisation(NamedTuple):
-    """Derivatives of an edge's balances with its dots kept as unknowns of their own.
+    """The balances of edges and their derivatives, with the dots kept as unknowns of their own.
 
-    The last axis runs over the 6 unknowns of both nodes and the junction voltage.
+    What happens at an end depends on the local variables ln n, ln p and the field there, and on its dots; what goes
+    along the edge depends on the unknowns of both nodes (3 each) and the junction voltage.
     """
 
-    rows: Float[Array, "2 3 7"]
-    rows_by_dots: Float[Array, "2 3 3"]
-    """Rows of a node by the dots (e, h, X) at the same end."""
-    dots: Float[Array, "2 3 7"]
-    dots_by_dots: Float[Array, "2 3 3"]
-    storage: Float[Array, "2 3 7"]
-    dot_storage: Float[Array, ""]
+    balance: EdgeBalance
+    rows: Float[Array, "3 3 2 edge"]
+    """Charge, loss of electrons, loss of holes by the local variables."""
+    along: Float[Array, "3 7 edge"]
+    """Displacement, electrons and holes to the right by the unknowns of the edge."""
+    field: Float[Array, " edge"]
+    """Derivative of the field by the left potential, V/cm."""
+    stored: Float[Array, "2 2 edge"]
+    """Electrons and holes per cm^2 in half an edge."""
+    dots: "DotLinearisation | None"
+
+
+class DotLinearisation(NamedTuple):
+    """Derivatives that the dots (e, h, X) bring in."""
+
+    rows: Float[Array, "3 3 2 edge"]
+    """Rows of the host by the dots at the same end."""
+    local: Float[Array, "3 3 2 edge"]
+    """Rows of the dots by the local variables."""
+    own: Float[Array, "3 3 2 edge"]
+    """Rows of the dots by the dots."""
+    stored: Float[Array, " edge"]
     """Dots per cm^2 in half an edge."""
-    conduction: Float[Array, "7"]
-    displacement: Float[Array, "7"]
 
 
-def edge_state(bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"]) -> EdgeState:
-    """Sites and hops of an edge; `x` holds the unknowns of the left node, the right node, and the junction voltage."""
-    v = x[6]
+def edge_state(
+    bulk: Bulk, kT: Float[Array, ""], length: Float[Array, " edge"], x: Float[Array, "3 2 edge"], v: Float[Array, ""]
+) -> EdgeState:
+    """Sites and hops of edges; `x` holds the unknowns of both nodes, `v` is the junction voltage."""
+    psi, phi_n, phi_p = x
     affinity, gap = bulk.electron_affinity / kT, bulk.band_gap / kT
     ni2 = jnp.exp(bulk.log_nc + bulk.log_nv - gap)
-    field = -(x[3] - x[0]) * kT / length
-
-    def site(u: Float[Array, "3"]) -> Site:
-        log_n = bulk.log_nc + u[0] + affinity - u[1]
-        log_p = bulk.log_nv + (v + u[2]) - u[0] - affinity - gap
-        return Site(log_n, log_p, jnp.exp(log_n), jnp.exp(log_p), ni2, v + u[2] - u[1], field, kT)
-
-    left, right = site(x[0:3]), site(x[3:6])
-    electron = hop(bulk.electron_mobility * kT / length, left.log_n, right.log_n, x[4] - x[1])
-    hole = hop(bulk.hole_mobility * kT / length, left.log_p, right.log_p, x[2] - x[5])
-    permittivity = bulk.permittivity * VACUUM_PERMITTIVITY_F_PER_CM / ELEMENTARY_CHARGE_C
-    return EdgeState((left, right), electron, hole, permittivity * field)
+    field = -(psi[1] - psi[0]) * kT / length
+    log_n = bulk.log_nc + psi + affinity - phi_n
+    log_p = bulk.log_nv + (v + phi_p) - psi - affinity - gap
+    site = Site(log_n, log_p, jnp.exp(log_n), jnp.exp(log_p), ni2, v + phi_p - phi_n, field, kT)
+    electron = hop(bulk.electron_mobility * kT / length, log_n[0], log_n[1], phi_n[1] - phi_n[0])
+    hole = hop(bulk.hole_mobility * kT / length, log_p[0], log_p[1], phi_p[0] - phi_p[1])
+    return EdgeState(site, electron, hole, _permittivity(bulk) * field)
 
 
-def dot_rates(bulk: Bulk, state: EdgeState, length: Array, photons: Float[Array, "2"]) -> list[DotRates]:
-    """Rates of one dot at both ends of an edge; `photons` are those absorbed by dots in either half (cm^-2 s^-1)."""
-    assert bulk.dots is not None
-    escape = bulk.dots.escape(state.sites[0].field, state.sites[0].kT)
-    excitation = photons / (length / 2 * bulk.dots.density)
-    return [bulk.dots.rates(site, escape, light) for site, light in zip(state.sites, excitation, strict=True)]
+def _permittivity(bulk: Bulk) -> Float[Array, " edge"]:
+    """In elementary charges per V and cm."""
+    return bulk.permittivity * VACUUM_PERMITTIVITY_F_PER_CM / ELEMENTARY_CHARGE_C
 
 
-def _rows(
-    state: EdgeState, charge: Float[Array, "2"], loss_n: Float[Array, "2"], loss_p: Float[Array, "2"]
-) -> Float[Array, "2 3"]:
-    """Rows of both nodes from an edge's hops and from the charge and losses (per cm^2) in its halves."""
-    d, n, p = state.displacement, state.electron.net, state.hole.net
-    left = jnp.stack([charge[0] - d, -n - loss_n[0], -p - loss_p[0]])
-    right = jnp.stack([charge[1] + d, n - loss_n[1], p - loss_p[1]])
-    return jnp.stack([left, right])
+def edge_dots(
+    bulk: Bulk,
+    state: EdgeState,
+    length: Float[Array, " edge"],
+    photons: Float[Array, "2 edge"],
+    escape: Escape | None = None,
+) -> EdgeDots | None:
+    """Stationary dots at both ends of edges, if there are any; `photons` are absorbed by dots in either half."""
+    dots, site = bulk.dots, state.site
+    if dots is None:
+        return None
+    enhancement = dots.escape(site.field, site.kT) if escape is None else escape
+    rates = dots.rates(site, enhancement, photons / (length / 2 * dots.density))
+    return EdgeDots(rates, *dots.stationary(site, rates))
 
 
-def host_recombination(bulk: Bulk, site: Site) -> Float[Array, ""]:
+def host_recombination(bulk: Bulk, site: Site) -> Float[Array, "2 edge"]:
     """Net recombination of the host, cm^-3 s^-1."""
-    return sum(process.backward(site) for process in bulk.recombination) * jnp.expm1(site.affinity)
+    thermal = sum((process.backward(site) for process in bulk.recombination), jnp.zeros_like(site.n))
+    return thermal * jnp.expm1(site.affinity)
 
 
-def both_ends(parts: Sequence[Any]) -> Any:
-    """The trees of the left and the right end as one tree, with the ends along the first axis."""
-    return jax.tree.map(lambda *ends: jnp.stack(ends), *parts)
+def recombination(bulk: Bulk, site: Site, dots: EdgeDots | None) -> Float[Array, "2 edge"]:
+    """Net recombination of host and dots, cm^-3 s^-1."""
+    host = host_recombination(bulk, site)
+    return host if dots is None else host + dots.recombination
+
+
+def _balance(
+    bulk: Bulk, length: Float[Array, " edge"], state: EdgeState, dots: EdgeDots | None, host: Float[Array, "2 edge"]
+) -> EdgeBalance:
+    site, half = state.site, length / 2
+    charge = site.p - site.n + bulk.doping
+    if bulk.dots is not None and dots is not None:
+        charge += bulk.dots.density * (dots.populations[HOLE] - dots.populations[ELECTRON])
+    loss = half * recombination(bulk, site, dots) - host
+    d, n, p = state.displacement, state.electron.net, state.hole.net
+    left = jnp.stack([half * charge[0] - d, -n - loss[0], -p - loss[0]])
+    right = jnp.stack([half * charge[1] + d, n - loss[1], p - loss[1]])
+    return EdgeBalance(jnp.stack([left, right], axis=1), p - n)
 
 
 def edge_balance(
-    bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"], host: Float[Array, "2"], dots: Float[Array, "2"]
-) -> EdgeBalance:
-    """Stationary balance of an edge: dots at their stationary populations, net rates written with expm1."""
-    state = edge_state(bulk, kT, length, x)
-    half = length / 2
-    sites = both_ends(state.sites)
-    recombination = jax.vmap(lambda site: host_recombination(bulk, site))(sites)
-    density = sites.p - sites.n + bulk.doping
-    if bulk.dots is not None:
-        rates = both_ends(dot_rates(bulk, state, length, dots))
-        populations, through_dots = jax.vmap(bulk.dots.stationary)(sites, rates)
-        recombination += through_dots
-        density += bulk.dots.density * (populations[:, HOLE] - populations[:, ELECTRON])
-    loss = half * recombination - host
-    return EdgeBalance(_rows(state, half * density, loss, loss), state.hole.net - state.electron.net)
-
-
-def edge_populations(
-    bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"], dots: Float[Array, "2"]
-) -> Float[Array, "2 4"]:
-    """Stationary dot populations at both ends of an edge (zeros without dots)."""
-    if bulk.dots is None:
-        return jnp.zeros((2, 4))
-    state = edge_state(bulk, kT, length, x)
-    rates = both_ends(dot_rates(bulk, state, length, dots))
-    return jax.vmap(bulk.dots.stationary)(both_ends(state.sites), rates)[0]
-
-
-def _end_linearisation(
     bulk: Bulk,
-    half: Array,
-    site: Site,
-    populations: Float[Array, "4"],
-    photons: Float[Array, ""],
-    escape: tuple[Escape, Escape] | None,
-) -> Float[Array, "8 6"]:
-    """Derivatives of what happens at one end of an edge, as sums over one-way jumps.
+    kT: Float[Array, ""],
+    length: Float[Array, " edge"],
+    x: Float[Array, "3 2 edge"],
+    host: Float[Array, "2 edge"],
+    photons: Float[Array, "2 edge"],
+    v: Float[Array, ""],
+) -> EdgeBalance:
+    """Stationary balance of edges: dots at their stationary populations, net rates written with expm1."""
+    state = edge_state(bulk, kT, length, x, v)
+    return _balance(bulk, length, state, edge_dots(bulk, state, length, photons), host)
 
-    Rows: charge, losses of electrons and holes, balances of the dot states (e, h, X), stored electrons and holes.
-    Columns: ln n, ln
-    p, field, and the populations of (e, h, X) at the cost of the empty state. `escape` is the field's enhancement and
-    its slope: a
-    first derivative is all that is wanted, and the barrier integrals need not be carried along in six directions.
-    """
 
-    def happens(moved: Float[Array, "6"]) -> Float[Array, "8"]:
-        n, p = site.n * jnp.exp(moved[0]), site.p * jnp.exp(moved[1])
-        here = dataclasses.replace(site, n=n, p=p, affinity=site.affinity + moved[0] + moved[1])
-        loss_n = loss_p = host_recombination(bulk, here)
-        density, dot_row = p - n + bulk.doping, jnp.zeros(3)
-        if bulk.dots is not None and escape is not None:
-            enhanced = jax.tree.map(lambda value, slope: value + slope * moved[2], *escape)
-            filling = populations + jnp.concatenate([-jnp.sum(moved[3:], keepdims=True), moved[3:]])
-            rates = bulk.dots.rates(here, enhanced, photons / (half * bulk.dots.density))
-            forward, backward = bulk.dots.one_way(rates, filling)
-            net = forward - backward
-            gain_n, gain_p = jnp.asarray(HOST_STOICHIOMETRY, jnp.float64).T @ net
-            loss_n, loss_p = loss_n - gain_n, loss_p - gain_p
-            dot_row = jnp.asarray(DOT_STOICHIOMETRY, jnp.float64).T @ net
-            density += bulk.dots.density * (filling[HOLE] - filling[ELECTRON])
-        return half * jnp.concatenate([jnp.stack([density, loss_n, loss_p]), dot_row, jnp.stack([n, p])])
+def _by_carriers(function: Callable[[Site], Array], site: Site) -> tuple[Array, Array]:
+    """Derivatives of a function of the carriers by ln n and ln p."""
 
-    return jax.jacfwd(happens)(jnp.zeros(6))
+    def moved(by_n: Array, by_p: Array) -> Array:
+        return function(
+            dataclasses.replace(
+                site,
+                log_n=site.log_n + by_n,
+                log_p=site.log_p + by_p,
+                n=site.n * jnp.exp(by_n),
+                p=site.p * jnp.exp(by_p),
+                affinity=site.affinity + by_n + by_p,
+            )
+        )
+
+    zero, one = jnp.zeros_like(site.n), jnp.ones_like(site.n)
+    return jax.jvp(moved, (zero, zero), (one, zero))[1], jax.jvp(moved, (zero, zero), (zero, one))[1]
 
 
 def edge_linearisation(
-    bulk: Bulk, kT: Array, length: Array, x: Float[Array, "7"], dots: Float[Array, "2"]
+    bulk: Bulk,
+    kT: Float[Array, ""],
+    length: Float[Array, " edge"],
+    x: Float[Array, "3 2 edge"],
+    host: Float[Array, "2 edge"],
+    photons: Float[Array, "2 edge"],
+    v: Float[Array, ""],
 ) -> EdgeLinearisation:
-    """Differentiate an edge's one-way jumps at its stationary populations."""
-    populations = edge_populations(bulk, kT, length, x, dots)
-    state = edge_state(bulk, kT, length, x)
-    half = length / 2
-    escape = None
+    """Differentiate edges: sums over one-way jumps at the stationary populations."""
+    state = edge_state(bulk, kT, length, x, v)
+    site, half = state.site, length / 2
+    escape = steepness = None
     if bulk.dots is not None:
-        ensemble, field = bulk.dots, state.sites[0].field
-        escape = jax.jvp(lambda f: ensemble.escape(f, kT), (field,), (jnp.ones_like(field),))
-    ends = jax.vmap(lambda site, filling, photons: _end_linearisation(bulk, half, site, filling, photons, escape))(
-        both_ends(state.sites), populations, dots
-    )
-
-    def hops(x: Float[Array, "7"]) -> tuple[Array, Array, Array]:
-        moved = edge_state(bulk, kT, length, x)
-        return moved.electron.net, moved.hole.net, moved.displacement
-
-    electron, hole, displacement = jax.jacfwd(hops)(x)
-    # ln n = psi - phi_n, ln p = v + phi_p - psi, and the field, by the seven unknowns of the edge
-    slope = kT / length
-    by_left = jnp.asarray([[1.0, -1, 0, 0, 0, 0, 0], [-1, 0, 1, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0]])
-    by_right = jnp.asarray([[0.0, 0, 0, 1, -1, 0, 0], [0, 0, 0, -1, 0, 1, 1], [0, 0, 0, 0, 0, 0, 0]])
-    by_unknowns = jnp.stack([by_left, by_right]).at[:, 2, 0].set(slope).at[:, 2, 3].set(-slope)
-    local = ends[:, :, :3] @ by_unknowns
-    out = jnp.stack([displacement, electron, hole])
-    sign = jnp.asarray([1.0, -1.0, -1.0])[:, None]
-    rows = jnp.stack([sign * local[0, :3] - out, sign * local[1, :3] + out])
-    storage = jnp.concatenate([jnp.zeros((2, 1, 7)), local[:, 6:]], axis=1)
-    density = jnp.zeros(()) if bulk.dots is None else bulk.dots.density
+        ensemble = bulk.dots
+        escape, slope = jax.jvp(lambda f: ensemble.escape(f, kT), (site.field,), (jnp.ones_like(site.field),))
+        steepness = slope[0] / escape[0], slope[1] / escape[1]
+    filled = edge_dots(bulk, state, length, photons, escape)
+    zero = jnp.zeros_like(site.n)
+    charge = jnp.stack([-site.n, site.p, zero])
+    loss = jnp.stack([*_by_carriers(lambda at: host_recombination(bulk, at), site), zero])
+    rows, dots = jnp.stack([charge, loss, loss]), None
+    if bulk.dots is not None and filled is not None and steepness is not None:
+        by_local, by_dots = bulk.dots.slopes(filled.rates, filled.populations, steepness)
+        host_by_local, host_by_dots = (sum_over_jumps(HOST_STOICHIOMETRY, by) for by in (by_local, by_dots))
+        rows -= jnp.stack([jnp.zeros_like(charge), *host_by_local])
+        charges = [(state == HOLE) - (state == ELECTRON) for state in FILLED]
+        charge_by_dots = jnp.stack([jnp.full_like(zero, one) for one in charges]) * bulk.dots.density
+        dots = DotLinearisation(
+            half * jnp.stack([charge_by_dots, *(-by for by in host_by_dots)]),
+            half * jnp.stack(sum_over_jumps(DOT_STOICHIOMETRY, by_local)),
+            half * jnp.stack(sum_over_jumps(DOT_STOICHIOMETRY, by_dots)),
+            half * bulk.dots.density,
+        )
     return EdgeLinearisation(
-        rows,
-        sign * ends[:, :3, 3:],
-        local[:, 3:6],
-        ends[:, 3:6, 3:],
-        storage,
-        density * half,
-        hole - electron,
-        displacement,
+        _balance(bulk, length, state, filled, host),
+        half * rows,
+        _along(state, _permittivity(bulk) * kT / length),
+        kT / length,
+        half * jnp.stack([site.n, site.p]),
+        dots,
     )
+
+
+ROW_SIGNS = np.array([1.0, -1.0, -1.0])
+"""Of (charge, loss of electrons, loss of holes) in the rows of a node."""
+
+# psi, phi_n, phi_p of the left node, of the right node, v: what moves the two logarithms of a density and the affinity
+_OF_ELECTRON_HOP = ((1, -1, 0, 0, 0, 0, 0), (0, 0, 0, 1, -1, 0, 0), (0, -1, 0, 0, 1, 0, 0))
+_OF_HOLE_HOP = ((-1, 0, 1, 0, 0, 0, 1), (0, 0, 0, -1, 0, 1, 1), (0, 0, 1, 0, 0, -1, 0))
+_OF_FIELD = ((1, 0, 0, -1, 0, 0, 0),)
+# and ln n, ln p at the left and at the right end
+_OF_LOG_N = ((1, -1, 0, 0, 0, 0, 0), (0, 0, 0, 1, -1, 0, 0))
+_OF_LOG_P = ((-1, 0, 1, 0, 0, 0, 1), (0, 0, 0, -1, 0, 1, 1))
+
+
+def _chain(slopes: Sequence[Array], factors: Sequence[Sequence[int]]) -> Float[Array, "7 edge"]:
+    columns = zip(slopes, factors, strict=True)
+    return sum((slope * np.asarray(column, np.float64)[:, None] for slope, column in columns), jnp.zeros(()))
+
+
+def _along(state: EdgeState, permittivity_over_length: Float[Array, " edge"]) -> Float[Array, "3 7 edge"]:
+    return jnp.stack(
+        [
+            _chain([permittivity_over_length], _OF_FIELD),
+            _chain(state.electron.slopes, _OF_ELECTRON_HOP),
+            _chain(state.hole.slopes, _OF_HOLE_HOP),
+        ]
+    )
+
+
+def follow(
+    edges: EdgeLinearisation, store: Inexact[Array, ""] | float
+) -> tuple[Inexact[Array, "3 7 2 edge"], Inexact[Array, "3 3 2 edge"] | None]:
+    """Rows of the nodes by the unknowns of the edges when the dots follow at the rate factor `store` (i omega; 0: dc).
+
+    Also the dots' own matrix, if there are any.
+    """
+    electrons, holes = edges.stored
+    zero = jnp.zeros_like(electrons)
+    storage = jnp.stack([jnp.stack(row) for row in ([zero] * 3, [electrons, zero, zero], [zero, holes, zero])])
+    local, own = edges.rows + store * storage, None
+    if edges.dots is not None:
+        own = store * edges.dots.stored * jnp.eye(len(FILLED))[:, :, None, None] - edges.dots.own
+        followed = eliminate(own, edges.dots.local.astype(own.dtype))
+        local += sum(edges.dots.rows[:, k, None] * followed[k] for k in range(len(FILLED)))
+    by_n, by_p = (jnp.asarray(columns, jnp.float64).T[:, :, None] for columns in (_OF_LOG_N, _OF_LOG_P))
+    by_field = jnp.asarray(_OF_FIELD[0], jnp.float64)[:, None, None] * edges.field
+    spread = local[:, 0, None] * by_n + local[:, 1, None] * by_p + local[:, 2, None] * by_field
+    leaves = jnp.array([-1.0, 1.0])[:, None]
+    return jnp.asarray(ROW_SIGNS)[:, None, None, None] * spread + edges.along[:, :, None] * leaves, own
 
 
 # --- all edges ---------------------------------------------------------------------------------------------------
 
 
-def edge_unknowns(u: Float[Array, "node 3"], v: Float[Array, ""]) -> Float[Array, "edge 7"]:
-    """The unknowns that each edge sees."""
-    return jnp.concatenate([u[:-1], u[1:], jnp.full((u.shape[0] - 1, 1), v)], axis=1)
+def edge_unknowns(u: Float[Array, "node 3"]) -> Float[Array, "3 2 edge"]:
+    """The unknowns of both nodes of each edge."""
+    return jnp.stack([u[:-1].T, u[1:].T], axis=1)
+
+
+def over_states(
+    system: System, function: Callable, u: Float[Array, "node 3"], v: Float[Array, ""], *per_edge: Array
+) -> list:
+    """Apply `function(bulk, kT, length, x, *per_edge, v)` to each region at given unknowns; one result per region."""
+
+    def at(bulk: Bulk, kT: Array, length: Array, *arrays: Array) -> Any:
+        return function(bulk, kT, length, *arrays, v)
+
+    return system.over_edges(at, edge_unknowns(u), *per_edge)
 
 
 def balance(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light) -> EdgeBalance:
     """Balances of all edges."""
-    return system.join(system.over_edges(edge_balance, edge_unknowns(u, v), light.host, light.dots))
+    return system.join(over_states(system, edge_balance, u, v, light.host, light.dots))
 
 
-def linearise(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light) -> EdgeLinearisation:
-    """Linearisations of all edges, dots kept apart."""
-    return system.join(system.over_edges(edge_linearisation, edge_unknowns(u, v), light.dots))
+def linearise(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light) -> list[EdgeLinearisation]:
+    """Balances of all edges with their derivatives, dots kept apart; one per region."""
+    return over_states(system, edge_linearisation, u, v, light.host, light.dots)
 
 
-def populations(system: System, u: Array, v: Array, light: Light) -> Float[Array, "edge 2 4"]:
-    """Stationary dot populations at all edge ends."""
-    return system.join(system.over_edges(edge_populations, edge_unknowns(u, v), light.dots))
+def edge_states(system: System, u: Float[Array, "node 3"], v: Float[Array, ""]) -> list[EdgeState]:
+    """Sites and hops, one per region."""
+    return over_states(system, edge_state, u, v)
 
 
-def edge_states(system: System, u: Array, v: Array) -> EdgeState:
-    """Sites and hops of all edges."""
-    return system.join(system.over_edges(edge_state, edge_unknowns(u, v)))
+def populations(
+    system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light
+) -> Float[Array, "4 2 edge"]:
+    """Stationary dot populations at all edge ends, zeros where there are no dots."""
+    parts = []
+    for region, state in zip(system.regions, edge_states(system, u, v), strict=True):
+        dots = edge_dots(region.bulk, state, region.lengths, region.take(light.dots))
+        parts.append(jnp.zeros((4, 2, region.lengths.size)) if dots is None else dots.populations)
+    return system.join(parts)
 
 
-def to_nodes(ends: Inexact[Array, "edge 2 *any"]) -> Inexact[Array, "node *any"]:
+def to_nodes(ends: Inexact[Array, "*any 2 edge"]) -> Inexact[Array, "*any node"]:
     """Sum what edges add to their left and right nodes."""
-    zero = jnp.zeros_like(ends[:1, 0])
-    return jnp.concatenate([ends[:, 0], zero]) + jnp.concatenate([zero, ends[:, 1]])
-
-
-def without_dots(
-    edges: EdgeLinearisation, store: Inexact[Array, ""] | float
-) -> tuple[Inexact[Array, "edge 2 3 7"], Inexact[Array, "edge 2 3 3"]]:
-    """Eliminate the dots' populations at the rate factor `store` (i omega; 0 for dc).
-
-    Returns the rows by the unknowns alone, and the dots' own matrix (the identity where there are none).
-    """
-    has_dots = edges.dot_storage[:, None, None, None] > 0
-    own = store * edges.dot_storage[:, None, None, None] * jnp.eye(3) - edges.dots_by_dots
-    own = jnp.where(has_dots, own, jnp.eye(3))
-    # leading axes to the back: elimination then works on whole arrays of scalars
-    followed = jnp.moveaxis(
-        eliminate(jnp.moveaxis(own, (0, 1), (2, 3)), jnp.moveaxis(edges.dots.astype(own.dtype), (0, 1), (2, 3))),
-        (2, 3),
-        (0, 1),
-    )
-    return edges.rows - store * edges.storage + edges.rows_by_dots @ followed, own
+    zero = jnp.zeros_like(ends[..., 0, :1])
+    return jnp.concatenate([ends[..., 0, :], zero], axis=-1) + jnp.concatenate([zero, ends[..., 1, :]], axis=-1)
 
 
 def _metal_densities(system: System, side: int, v: Array) -> Float[Array, "2"]:
@@ -451,39 +527,34 @@ def free_rows(system: System, side: int) -> Float[Array, "3"]:
     return jnp.asarray([0.0, 0.0, 0.0] if system.contacts[side].velocities is None else [0.0, 1.0, 1.0])
 
 
-def residual(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light) -> Float[Array, "node 3"]:
-    """Rows of all nodes; zero at the operating point."""
-    return collect(system, u, v, balance(system, u, v, light))
-
-
 def collect(
     system: System, u: Float[Array, "node 3"], v: Float[Array, ""], edges: EdgeBalance
 ) -> Float[Array, "node 3"]:
-    """Rows of all nodes from the balances of all edges."""
-    rows = to_nodes(edges.rows)
+    """Rows of all nodes from the balances of all edges; zero at the operating point."""
+    rows = to_nodes(edges.rows).T
     left = boundary_rows(system, 0, u[0], v, rows[0])
     right = boundary_rows(system, 1, u[-1], v, rows[-1])
     return rows.at[0].set(left).at[-1].set(right)
 
 
 def assemble(
-    system: System, u: Array, v: Array, by_unknowns: Inexact[Array, "edge 2 3 7"]
+    system: System, u: Float[Array, "node 3"], v: Float[Array, ""], by_unknowns: Inexact[Array, "3 7 2 edge"]
 ) -> tuple[BlockTridiagonal, Inexact[Array, "node 3"]]:
     """Blocks and the column of the junction voltage from the edges' derivatives, with the contacts' rows put in."""
-    left, right, column = by_unknowns[..., 0:3], by_unknowns[..., 3:6], by_unknowns[..., 6]
-    zero = jnp.zeros_like(left[:1, 0])
-    diagonal = jnp.concatenate([left[:, 0], zero]) + jnp.concatenate([zero, right[:, 1]])
-    upper = jnp.concatenate([right[:, 0], zero])
-    lower = jnp.concatenate([zero, left[:, 1]])
-    columns = to_nodes(column)
-    for side, node, inner in ((0, 0, upper), (1, -1, lower)):
+    left, right, column = by_unknowns[:, 0:3], by_unknowns[:, 3:6], by_unknowns[:, 6]
+    zero = jnp.zeros_like(left[:, :, 0, :1])
+    diagonal = to_nodes(jnp.stack([left[:, :, 0], right[:, :, 1]], axis=2))
+    upper = jnp.concatenate([right[:, :, 0], zero], axis=-1)
+    lower = jnp.concatenate([zero, left[:, :, 1]], axis=-1)
+    lower, diagonal, upper, columns = (jnp.moveaxis(a, -1, 0) for a in (lower, diagonal, upper, to_nodes(column)))
+    for side, node in ((0, 0), (1, -1)):
         free = free_rows(system, side)
-        own, by_v = jax.jacfwd(lambda a, b: boundary_rows(system, side, a, b, jnp.zeros(3)), (0, 1))(u[node], v)  # noqa: B023
+
+        def own_rows(at_node: Array, at_v: Array, side: int = side) -> Array:
+            return boundary_rows(system, side, at_node, at_v, jnp.zeros(3))
+
+        own, by_v = jax.jacfwd(own_rows, (0, 1))(u[node], v)
         diagonal = diagonal.at[node].set(free[:, None] * diagonal[node] + own)
         columns = columns.at[node].set(free * columns[node] + by_v)
-        inner_row = free[:, None] * inner[node]
-        if side == 0:
-            upper = upper.at[0].set(inner_row)
-        else:
-            lower = lower.at[-1].set(inner_row)
+        upper, lower = (a.at[node].set(free[:, None] * a[node]) for a in (upper, lower))
     return BlockTridiagonal(lower, diagonal, upper), columns

@@ -16,15 +16,15 @@ from jaxtyping import Array, Bool, Float, Inexact, Int
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Ohmic
 from invdesign.results import Status
-from invdesign.solve.assembly import EdgeBalance, Light, System, assemble, balance, collect, linearise, without_dots
+from invdesign.solve.assembly import EdgeBalance, Light, System, assemble, balance, collect, follow, linearise
 from invdesign.solve.tridiagonal import BlockTridiagonal, Bordered, solve
 
 
 class Settings(eqx.Module):
     """Knobs of the nonlinear solver."""
 
-    tolerance: float = eqx.field(static=True, default=1e-7)
-    """Largest update (over kT/q) of an accepted point; one undamped step follows, which squares it."""
+    tolerance: float = eqx.field(static=True, default=1e-5)
+    """Largest update (over kT/q) of an accepted point; at the target one more step follows, which squares it."""
     iterations_per_step: int = eqx.field(static=True, default=30)
     iterations: int = eqx.field(static=True, default=2000)
     first_step: float = eqx.field(static=True, default=20.0)
@@ -34,6 +34,9 @@ class Settings(eqx.Module):
     smallest_step: float = eqx.field(static=True, default=1e-4)
     """Smallest step, as a fraction of the whole way."""
 
+
+DEEPEST_FALL = -0.95
+"""Largest relative fall of a density in one step."""
 
 DEFAULTS = Settings()
 UNFINISHED = -1
@@ -81,19 +84,29 @@ def equations(system: System, state: State, target: Target) -> tuple[Float[Array
 
     The rows of the nodes, and Kirchhoff's law of the series resistance over kT/q.
     """
-    edges = balance(system, state.u, state.v, target.light)
-    current = terminal_current_A(system, edges, state.v)
-    drop = system.series_resistance_ohm * current / system.kT
+    return _close(system, state, target, balance(system, state.u, state.v, target.light))
+
+
+def _close(
+    system: System, state: State, target: Target, edges: EdgeBalance
+) -> tuple[Float[Array, "node 3"], Float[Array, " global"]]:
+    drop = system.series_resistance_ohm * terminal_current_A(system, edges, state.v) / system.kT
     return collect(system, state.u, state.v, edges), (state.v + drop - target.voltage)[None]
 
 
-def matrix(system: System, state: State, target: Target) -> Bordered:
-    """Their derivative: the small-signal matrix at zero frequency."""
+def linearised(
+    system: System, state: State, target: Target
+) -> tuple[Bordered, tuple[Float[Array, "node 3"], Float[Array, " global"]]]:
+    """Newton's linear system: the derivative of the equations, which is the dc small-signal matrix, and the equations.
+
+    Both from one pass over the edges.
+    """
     edges = linearise(system, state.u, state.v, target.light)
-    core, column = assemble(system, state.u, state.v, without_dots(edges, 0.0)[0])
-    scale = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2
-    read = system.read_edge
-    return bordered(system, core, column, scale * edges.conduction[read], system.series_resistance_ohm, read)
+    core, column = assemble(system, state.u, state.v, system.join([follow(part, 0.0)[0] for part in edges]))
+    _, electrons, holes = system.join([part.along for part in edges])[..., system.read_edge]
+    current = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2 * (holes - electrons)
+    matrix = bordered(system, core, column, current, system.series_resistance_ohm, system.read_edge)
+    return matrix, _close(system, state, target, system.join([part.balance for part in edges]))
 
 
 def bordered(
@@ -119,14 +132,24 @@ def terminal(
     return by_node, current[6] + system.shunt_conductance_S * system.kT
 
 
-def damp(update: State) -> State:
-    """Updates beyond kT/q grow only logarithmically."""
+def advance(state: State, update: State) -> State:
+    """Newton's update, bent where it is large.
+
+    Carrier densities obey nearly linear equations, so that an update of a quasi-Fermi potential is taken for the
+    relative change of the density, n -> n (1 + d): the step is then ln(1 + d). Potentials beyond kT/q grow only
+    logarithmically.
+    """
+
+    def of_density(relative: Array) -> Array:
+        return jnp.log1p(jnp.maximum(relative, DEEPEST_FALL))
 
     def limit(x: Array) -> Array:
         size = jnp.abs(x)
         return jnp.where(size > 1, jnp.sign(x) * (1 + jnp.log(jnp.maximum(size, 1.0))), x)
 
-    return jax.tree.map(limit, update)
+    psi, phi_n, phi_p = update.u.T
+    step = jnp.stack([limit(psi), -of_density(-phi_n), of_density(phi_p)], axis=1)
+    return State(state.u + step, state.v + limit(update.v))
 
 
 def _size(update: State) -> Float[Array, ""]:
@@ -156,6 +179,7 @@ class _Loop(NamedTuple):
     step: Array
     tries: Array
     total: Array
+    settled: Array
     status: Array
 
 
@@ -165,13 +189,13 @@ def walk(
     origin: Target,
     target: Target,
     settings: Settings = DEFAULTS,
-    stage: Stage = Stage.UNDER_WAY,
+    stage: Stage | Int[Array, ""] = Stage.UNDER_WAY,
 ) -> Outcome:
-    """Find the solution at `target`, beginning with `stage`. Not differentiable: see `polish`."""
+    """Find the solution at `target`, beginning with `stage`. Not differentiable: see `differentiable`."""
     system, start, origin, target = jax.lax.stop_gradient((system, start, origin, target))
     way = jnp.abs(target.voltage - origin.voltage)
     first = jnp.clip(settings.first_step / jnp.maximum(way, settings.first_step), 1e-3, 1.0)
-    cold = equilibrium_guess(system) if stage != Stage.UNDER_WAY else start
+    cold = equilibrium_guess(system)
 
     def running(loop: _Loop) -> Array:
         return (loop.status == UNFINISHED) & (loop.total < settings.iterations)
@@ -180,15 +204,16 @@ def walk(
         goal = jnp.minimum(loop.reached + loop.step, 1.0)
         fraction = jnp.where(loop.stage == Stage.AT_TARGET, 1.0, jnp.where(loop.stage == Stage.AT_ORIGIN, 0.0, goal))
         here = _between(origin, target, fraction)
-        u, v = solve(matrix(system, loop.trial, here), equations(system, loop.trial, here), refinements=0)
+        u, v = solve(*linearised(system, loop.trial, here), refinements=0)
         update = State(-u, -v[0])
         size = _size(update)
-        moved = jax.tree.map(jnp.add, loop.trial, damp(update))
+        moved = advance(loop.trial, update)
         good = size < settings.tolerance
         bad = ~good & (~jnp.isfinite(size) | (loop.tries + 1 >= settings.iterations_per_step))
         under_way = loop.stage == Stage.UNDER_WAY
         at_origin = loop.stage == Stage.AT_ORIGIN
-        arrived = good & ~at_origin & (~under_way | (goal >= 1.0))
+        at_target = ~at_origin & (~under_way | (goal >= 1.0))
+        arrived = loop.settled & jnp.isfinite(size)
 
         # a step that worked is followed by a longer one, from a point extrapolated along it
         ahead = jnp.minimum(settings.growth * (goal - loop.reached), 1.0 - goal)
@@ -210,28 +235,39 @@ def walk(
             jnp.where(good & under_way, jnp.maximum(ahead, 1e-12), jnp.where(bad & under_way, shorter, loop.step)),
             jnp.where(good | bad, 0, loop.tries + 1),
             loop.total + 1,
+            good & at_target,
             jnp.where(arrived, int(Status.CONVERGED), jnp.where(lost, int(Status.STEP_TOO_SMALL), UNFINISHED)),
         )
 
     zero = jnp.zeros((), jnp.int64)
-    begin = _Loop(zero + int(stage), start, start, jnp.zeros(()), first, zero, zero, zero + UNFINISHED)
+    begin = _Loop(zero + stage, start, start, jnp.zeros(()), first, zero, zero, zero > 0, zero + UNFINISHED)
     end = jax.lax.while_loop(running, body, begin)
     status = jnp.where(end.status == UNFINISHED, int(Status.OUT_OF_ITERATIONS), end.status)
     return Outcome(end.accepted, status, end.total)
 
 
-def polish(system: System, outcome: Outcome, target: Target) -> Outcome:
-    """Take one more undamped Newton step, and with it the derivative of the solution.
+def differentiable(system: System, outcome: Outcome, target: Target) -> Outcome:
+    """The outcome as a function of system and target, by the implicit-function theorem; a failed one is constant."""
+    state = _solution(jax.lax.stop_gradient(outcome.state), outcome.converged, system, target)
+    return Outcome(state, outcome.status, outcome.iterations)
 
-    The matrix is held fixed; the derivative of the step is then the implicit-function theorem's, d(state) = -matrix^-1
-    d(equations), exact to first order in forward and reverse mode. A point that has not converged stays as it is.
-    """
-    fixed_system, state, fixed_target = jax.lax.stop_gradient((system, outcome.state, target))
-    fixed = matrix(fixed_system, state, fixed_target)
-    u, v = solve(fixed, equations(system, state, target))
-    done = outcome.converged
-    polished = jax.tree.map(lambda a, d: a - jnp.where(done, d, 0.0), state, State(u, v[0]))
-    return Outcome(polished, outcome.status, outcome.iterations)
+
+@eqx.filter_custom_jvp
+def _solution(state: State, converged: Bool[Array, ""], system: System, target: Target) -> State:
+    """The state, as a function of what it solves."""
+    del converged, system, target
+    return state
+
+
+@_solution.def_jvp
+def _implicit(primals: tuple, tangents: tuple) -> tuple[State, State]:
+    """d(state) = -matrix^-1 d(equations); none where the state is no solution."""
+    _, converged, system, target = primals
+    state = _solution(*primals)
+    rest, moved = eqx.filter_jvp(lambda s, t: equations(s, state, t), (system, target), tangents[2:])
+    rows, circuit = (jnp.zeros_like(at) if by is None else by for at, by in zip(rest, moved, strict=True))
+    u, v = solve(linearised(system, state, target)[0], (rows, circuit))
+    return state, jax.tree.map(lambda d: jnp.where(converged, -d, 0.0), State(u, v[0]))
 
 
 def equilibrium_guess(system: System) -> State:

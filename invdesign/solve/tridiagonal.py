@@ -22,6 +22,11 @@ REFINEMENTS = 1
 Hz the imaginary part of its admittance is a million times the real one."""
 
 
+def _times(blocks: Array, x: Array) -> Array:
+    """Products of many small matrices: sums of whole arrays, which compile to a loop and not to calls of a library."""
+    return sum((blocks[:, :, k, None] * x[:, None, k] for k in range(blocks.shape[-1])), jnp.zeros(()))
+
+
 class BlockTridiagonal(eqx.Module):
     """Blocks of T: `lower[i]` couples node i to i-1 (lower[0] unused), `upper[i]` to i+1 (the last unused)."""
 
@@ -32,7 +37,7 @@ class BlockTridiagonal(eqx.Module):
     def __matmul__(self, x: Inexact[Array, "node block rhs"]) -> Inexact[Array, "node block rhs"]:
         zero = jnp.zeros_like(x[:1])
         before, after = jnp.concatenate([zero, x[:-1]]), jnp.concatenate([x[1:], zero])
-        return self.lower @ before + self.diagonal @ x + self.upper @ after
+        return _times(self.lower, before) + _times(self.diagonal, x) + _times(self.upper, after)
 
     @property
     def T(self) -> "BlockTridiagonal":
@@ -122,15 +127,21 @@ def _scaled_solve(matrix: Bordered, rhs: tuple[Array, Array], core_solver: CoreS
     scale = 1 / jnp.max(jnp.abs(blocks), axis=2)
     scaled = jax.tree.map(lambda a: a * scale[:, :, None], core)
 
-    def improve(_: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
-        product = matrix @ (x[0][..., None], x[1][..., None])
-        b, h = rhs[0] - product[0][..., 0], rhs[1] - product[1][..., 0]
+    def solved_for(b: Array, h: Array) -> tuple[Array, Array]:
         both = jnp.concatenate([b[..., None], matrix.columns], axis=2) * scale[:, :, None]
         solved = core_solver(scaled, both)
         local, columns = solved[..., 0], solved[..., 1:]
         schur = matrix.corner - jnp.tensordot(matrix.rows, columns, 2)
         g = eliminate(schur, (h - jnp.tensordot(matrix.rows, local, 2))[:, None])[:, 0]
-        return x[0] + local - jnp.tensordot(columns, g, 1), x[1] + g
+        return local - jnp.tensordot(columns, g, 1), g
+
+    if refinements == 0:
+        return solved_for(*rhs)
+
+    def improve(_: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
+        product = matrix @ (x[0][..., None], x[1][..., None])
+        step = solved_for(rhs[0] - product[0][..., 0], rhs[1] - product[1][..., 0])
+        return x[0] + step[0], x[1] + step[1]
 
     start = jax.tree.map(lambda b: jnp.zeros_like(b, dtype=core.diagonal.dtype), rhs)
     return jax.lax.fori_loop(0, 1 + refinements, improve, start)

@@ -46,7 +46,7 @@ def test_current_and_noise_of_a_short_diode():
     J = q n_i^2 (D_p/(N_D W_n) + D_n/(N_A W_p)) expm1(V/kT), W without the depletion layer (0.2 um of 2 um, known to a
     few per cent): 2 %. S_I = 2q (I + 2 I_0) of two opposite Poisson streams: 3e-3, as the base follows the voltage.
     """
-    solver = Solver(silicon_diode(tau=1.0))
+    solver = Solver(silicon_diode(tau=1.0, edges=(80, 80, 40)))
     voltage, kT = 0.35, float(solver.system.kT)
     state = solver.at(voltage)
     current = float(checks.terminal_current(solver.system, state, solver.dark))
@@ -79,7 +79,7 @@ def test_space_charge_limited_current():
     no_holes = SILICON | {"band_gap_eV": 3.0}
     doped = material(no_holes, lifetimes(1.0, 0.0, 0.0), donor_density_cm3=1e19)
     intrinsic = material(no_holes, lifetimes(1.0, 0.0, 0.0))
-    solver = Solver(stack((50.0, doped), (1000.0, intrinsic), (50.0, doped)))
+    solver = Solver(stack((50.0, doped), (1000.0, intrinsic), (50.0, doped), edges=(40, 160, 40)))
     permittivity = SILICON["relative_permittivity"] * VACUUM_PERMITTIVITY_F_PER_CM
     ratios = []
     for voltage in (40.0, 160.0):

@@ -7,7 +7,7 @@ import pytest
 import reference_devices as reference
 
 from invdesign.solve.assembly import discretise, no_light
-from invdesign.solve.newton import Stage, Target, current_A, equilibrium_guess, polish, walk
+from invdesign.solve.newton import Stage, Target, current_A, equilibrium_guess, walk
 
 CASES = [
     ("silicon_pn", "dark", (80, 169), 5e-4),
@@ -21,11 +21,11 @@ CASES = [
 def curve(system, voltages_V, light):
     """Terminal current per cm^2 and status at every voltage, each reached from equilibrium."""
     dark = Target(jnp.zeros(()), no_light(system))
-    rest = polish(system, walk(system, equilibrium_guess(system), dark, dark, stage=Stage.AT_ORIGIN), dark)
+    rest = walk(system, equilibrium_guess(system), dark, dark, stage=Stage.AT_ORIGIN)
 
     def at(voltage):
         target = Target(voltage / system.kT, light)
-        outcome = polish(system, walk(system, rest.state, dark, target, stage=Stage.AT_ORIGIN), target)
+        outcome = walk(system, rest.state, dark, target, stage=Stage.AT_ORIGIN)
         return current_A(system, outcome.state, light), outcome.status
 
     return jax.lax.map(at, voltages_V)

@@ -10,7 +10,7 @@ from sample_devices import Solver, dot_diode
 from invdesign.analyses import checks
 from invdesign.analyses.operating_point import operate
 from invdesign.results import Status
-from invdesign.solve.newton import Settings, State, equations, matrix
+from invdesign.solve.newton import Settings, State, equations, linearised
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_the_matrix_is_the_derivative_of_the_equations(bench):
 
     point = jnp.concatenate([state.u.ravel(), state.v[None]])
     derivative = jax.jit(jax.jacfwd(flat))(point)
-    bordered = jax.jit(matrix)(bench.system, state, target)
+    bordered, _ = jax.jit(linearised)(bench.system, state, target)
 
     def product(x):
         rows, circuit = bordered @ (x[:-1].reshape(*state.u.shape, 1), x[-1:, None])

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from invdesign.device.device import Device
-from invdesign.device.mesh import normalised_nodes
 from invdesign.jobs.simulation import Simulation
 from invdesign.materials.quantum_dots import DotsInHost
 
@@ -32,7 +31,7 @@ def mesh(device: Device) -> tuple[np.ndarray, np.ndarray]:
     ends, names, start = [], [], 0.0
     for name in device.electrical:
         layer = device.layers[name]
-        nodes = start + normalised_nodes(layer.edges) * float(layer.thickness_nm)
+        nodes = start + device.mesh(name) * float(layer.thickness_nm)
         ends.append(np.stack([nodes[:-1], nodes[1:]], axis=1))
         names += [name] * layer.edges
         start = nodes[-1]
