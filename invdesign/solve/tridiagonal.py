@@ -6,20 +6,26 @@ resistor, a conserved number) linearises to
     [ T  C ] [x]   [b]
     [ R  D ] [g] = [h]
 
-with T block-tridiagonal. `solve` is differentiable to any order in the matrix and the right-hand side: it never
+with T block-tridiagonal, and possibly a few blocks far from the diagonal where a jump ends at distant nodes. `solve` is
+differentiable to any order in the matrix and the right-hand side: it never
 differentiates through the elimination, but solves with the transposed matrix (`jax.lax.custom_linear_solve`).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Inexact
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Inexact, Int
 
 REFINEMENTS = 1
 """Steps of iterative refinement. Elimination alone leaves the conductance of a capacitive device with no digits: at 1
 Hz the imaginary part of its admittance is a million times the real one."""
+
+KRYLOV, KRYLOV_TOLERANCE = 40, 1e-13
+"""Most vectors, and relative residual, of the method that takes in blocks far from the diagonal."""
 
 
 def _times(blocks: Array, x: Array) -> Array:
@@ -54,6 +60,22 @@ class BlockTridiagonal(eqx.Module):
         )
 
 
+class OffBand(eqx.Module):
+    """Blocks anywhere in the matrix, which couple the unknowns of node `column` to the equations of node `row`."""
+
+    row: Int[Array, " link"]
+    column: Int[Array, " link"]
+    block: Inexact[Array, "link block block"]
+
+    def __matmul__(self, x: Inexact[Array, "node block rhs"]) -> Inexact[Array, "node block rhs"]:
+        return jnp.zeros_like(x, jnp.result_type(x, self.block)).at[self.row].add(_times(self.block, x[self.column]))
+
+    @property
+    def T(self) -> "OffBand":
+        """The transposed operator (not conjugated)."""
+        return OffBand(self.column, self.row, jnp.swapaxes(self.block, -1, -2))
+
+
 class Bordered(eqx.Module):
     """The bordered matrix above."""
 
@@ -61,18 +83,19 @@ class Bordered(eqx.Module):
     columns: Inexact[Array, "node block global"]
     rows: Inexact[Array, "global node block"]
     corner: Inexact[Array, "global global"]
+    far: OffBand | None = None
 
     def __matmul__(self, x: tuple[Array, Array]) -> tuple[Array, Array]:
         local, glob = x
-        return (
-            self.core @ local + jnp.tensordot(self.columns, glob, 1),
-            jnp.tensordot(self.rows, local, 2) + self.corner @ glob,
-        )
+        along = self.core @ local if self.far is None else self.core @ local + self.far @ local
+        return along + jnp.tensordot(self.columns, glob, 1), jnp.tensordot(self.rows, local, 2) + self.corner @ glob
 
     @property
     def T(self) -> "Bordered":
         """The transposed operator (not conjugated)."""
-        return Bordered(self.core.T, jnp.moveaxis(self.rows, 0, -1), jnp.moveaxis(self.columns, -1, 0), self.corner.T)
+        far = None if self.far is None else self.far.T
+        rows, columns = jnp.moveaxis(self.columns, -1, 0), jnp.moveaxis(self.rows, 0, -1)
+        return Bordered(self.core.T, columns, rows, self.corner.T, far)
 
 
 CoreSolver = Callable[[BlockTridiagonal, Array], Array]
@@ -117,14 +140,60 @@ def thomas(matrix: BlockTridiagonal, rhs: Inexact[Array, "node block rhs"]) -> I
     return jax.lax.scan(backward, jnp.zeros_like(rhs[0]), (uppers, partial), reverse=True)[1]
 
 
+def gmres(operator: Callable[[Any], Any], rhs: Any) -> Any:
+    """Solve operator(x) = rhs, for an operator near the identity, in the Krylov space that it spans.
+
+    Generalised minimal residuals (Saad and Schultz 1986, DOI 10.1137/0907058) without restarts.
+    """
+    b, tree = ravel_pytree(rhs)
+    size = jnp.linalg.norm(b)
+    start = jnp.zeros(KRYLOV + 1, b.dtype).at[0].set(size)
+
+    def solved(hessenberg: Array) -> Array:
+        q, r = jnp.linalg.qr(hessenberg)
+        return jax.scipy.linalg.solve_triangular(r, q.conj().T @ start)
+
+    def unsolved(loop: tuple[Array, Array, Array]) -> Array:
+        count, _, hessenberg = loop
+        left = jnp.linalg.norm(hessenberg @ solved(hessenberg) - start)
+        return (count < KRYLOV) & (left > KRYLOV_TOLERANCE * size)
+
+    def extend(loop: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        count, basis, hessenberg = loop
+        new = ravel_pytree(operator(tree(basis[count])))[0]
+        along = jnp.zeros(KRYLOV + 1, b.dtype)
+        for _ in range(2):  # once leaves round-off along the vectors before
+            part = basis.conj() @ new
+            along, new = along + part, new - part @ basis
+        length = jnp.linalg.norm(new)
+        basis = basis.at[count + 1].set(new / jnp.where(length > 0, length, 1.0))
+        return count + 1, basis, hessenberg.at[:, count].set(along.at[count + 1].set(length))
+
+    # columns that are not reached have a row of their own, so that their coefficients vanish
+    basis = jnp.zeros((KRYLOV + 1, b.size), b.dtype).at[0].set(b / jnp.where(size > 0, size, 1.0))
+    begin = (jnp.zeros((), int), basis, jnp.eye(KRYLOV + 1, KRYLOV, k=-1, dtype=b.dtype))
+    _, basis, hessenberg = jax.lax.while_loop(unsolved, extend, begin)
+    return tree(solved(hessenberg) @ basis[:KRYLOV])
+
+
+def _largest_of_rows(matrix: BlockTridiagonal) -> Array:
+    blocks = jnp.concatenate([matrix.lower, matrix.diagonal, matrix.upper], axis=2)
+    return jnp.max(jnp.abs(blocks), axis=2)
+
+
+def _apply(matrix: Bordered, x: tuple[Array, Array]) -> tuple[Array, Array]:
+    local, glob = matrix @ (x[0][..., None], x[1][..., None])
+    return local[..., 0], glob[..., 0]
+
+
 def _scaled_solve(matrix: Bordered, rhs: tuple[Array, Array], core_solver: CoreSolver, refinements: int) -> tuple:
     """Eliminate with rows scaled to unit maximum, the border by its Schur complement, and refine.
 
-    Each round solves for the residual of the round before, all with one (compiled) elimination.
+    Each round solves for the residual of the round before, all with one (compiled) elimination. Blocks far from the
+    diagonal are left to a Krylov method that this elimination preconditions.
     """
     core = matrix.core
-    blocks = jnp.concatenate([core.lower, core.diagonal, core.upper], axis=2)
-    scale = 1 / jnp.max(jnp.abs(blocks), axis=2)
+    scale = 1 / _largest_of_rows(core)
     scaled = jax.tree.map(lambda a: a * scale[:, :, None], core)
 
     def solved_for(b: Array, h: Array) -> tuple[Array, Array]:
@@ -135,12 +204,25 @@ def _scaled_solve(matrix: Bordered, rhs: tuple[Array, Array], core_solver: CoreS
         g = eliminate(schur, (h - jnp.tensordot(matrix.rows, local, 2))[:, None])[:, 0]
         return local - jnp.tensordot(columns, g, 1), g
 
+    def correction(b: tuple[Array, Array]) -> tuple[Array, Array]:
+        if matrix.far is None:
+            return solved_for(*b)
+        # in units in which the columns of the scaled matrix are alike: all unknowns then count in its norm
+        unit = _largest_of_rows(scaled.T)
+
+        def preconditioned(x: tuple[Array, Array]) -> tuple[Array, Array]:
+            local, glob = solved_for(*_apply(matrix, (x[0] / unit, x[1])))
+            return local * unit, glob
+
+        local, glob = solved_for(*b)
+        local, glob = gmres(preconditioned, (local * unit, glob))
+        return local / unit, glob
+
     if refinements == 0:
-        return solved_for(*rhs)
+        return correction(rhs)
 
     def improve(_: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
-        product = matrix @ (x[0][..., None], x[1][..., None])
-        step = solved_for(rhs[0] - product[0][..., 0], rhs[1] - product[1][..., 0])
+        step = correction(jax.tree.map(jnp.subtract, rhs, _apply(matrix, x)))
         return x[0] + step[0], x[1] + step[1]
 
     start = jax.tree.map(lambda b: jnp.zeros_like(b, dtype=core.diagonal.dtype), rhs)
@@ -156,10 +238,6 @@ def solve(
 ) -> tuple[Inexact[Array, "node block"], Inexact[Array, " global"]]:
     """Solve a bordered system, differentiably in the matrix and the right-hand side."""
 
-    def matvec(x: tuple[Array, Array]) -> tuple[Array, Array]:
-        local, glob = matrix @ (x[0][..., None], x[1][..., None])
-        return local[..., 0], glob[..., 0]
-
     frozen = jax.lax.stop_gradient(matrix)
 
     def forward(_: Callable, b: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -170,4 +248,4 @@ def solve(
 
     # forward mode of custom_linear_solve wants tangents of both parts of the right-hand side or of none (jax 0.10)
     tied = rhs[0] + 0 * jnp.sum(rhs[1]), rhs[1] + 0 * rhs[0][0, 0]
-    return jax.lax.custom_linear_solve(matvec, tied, forward, transposed)
+    return jax.lax.custom_linear_solve(lambda x: _apply(matrix, x), tied, forward, transposed)
