@@ -190,6 +190,28 @@ def dc_conductance(system: System, outcome: Outcome, target: Target) -> Float[Ar
     return jax.jvp(current, (target.voltage,), (1 / system.kT,))[1]
 
 
+@eqx.filter_jit
+def collection(system: System, state: State, light: Light) -> Float[Array, " node"]:
+    """Share of the pairs generated at each node that reach the circuit into a short, at zero frequency."""
+    transfer = small_signal(system, state, light).transfer(0.0)
+    return -jnp.real(transfer.node[:, 1] + transfer.node[:, 2]) / (ELEMENTARY_CHARGE_C * system.area_cm2)
+
+
+@eqx.filter_jit
+def splitting(system: System, outcome: Outcome, target: Target) -> Float[Array, " node"]:
+    """Part of a small voltage by which the quasi-Fermi levels split at each node, d(phi_p - phi_n)/dV.
+
+    At equilibrium this is the collection (reciprocity: Donolato 1985, DOI 10.1063/1.95654; Rau 2007, DOI
+    10.1103/PhysRevB.76.085303).
+    """
+
+    def state(voltage: Array) -> State:
+        return differentiable(system, outcome, Target(voltage, target.light)).state
+
+    moved = jax.jvp(state, (target.voltage,), (jnp.ones(()),))[1]
+    return moved.u[:, 2] + moved.v - moved.u[:, 1]
+
+
 def settled(values: Array) -> tuple[Float[Array, ""], Int[Array, ""]]:
     """Of estimates along a scan (first axis) the one that agrees best with the one before it, and its place."""
     place = 1 + jnp.argmin(jnp.abs(jnp.diff(values)))

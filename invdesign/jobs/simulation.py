@@ -285,7 +285,7 @@ def _light(device: Device, ask: Ask, optical: Absorption) -> Light:
     spectrum = device.illumination.spectrum()
     if spectrum is None:
         flux = photon_flux(optical.wavelength_nm[0], jnp.asarray(ask.irradiance_W_per_cm2, jnp.float64))
-        return Light(optical.host[..., 0] * flux, optical.dots[..., 0] * flux)
+        return Light(optical.host[0] * flux, optical.dots[0] * flux)
     wavelength, irradiance = spectrum
     return _absorption(device, wavelength).light(photon_flux(wavelength, irradiance))
 

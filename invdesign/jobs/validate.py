@@ -228,7 +228,7 @@ def at_wavelength(optics: Absorption, index: int) -> Absorption:
     """One of the wavelengths of an absorption."""
 
     def pick(array: Array) -> Array:
-        return array[..., index : index + 1]
+        return array[index : index + 1]
 
     return jax.tree.map(pick, optics)
 
@@ -260,7 +260,7 @@ def _optics(bench: Bench) -> Iterator[Check]:
     optics = bench.optics
     total = optics.reflectance + optics.transmittance + sum(optics.layers.values())
     yield Check("R + T + A = 1", float(jnp.max(jnp.abs(total - 1))), 1e-9, f"{len(bench.wavelengths)} wavelengths")
-    inside = jnp.sum(optics.host + optics.dots, axis=(0, 1))
+    inside = jnp.sum(optics.host + optics.dots, axis=(1, 2))
     layers = sum(optics.layers[name] for name in bench.device.electrical)
     yield Check("absorption profiles add up to the layers", float(jnp.max(jnp.abs(inside - layers))), 1e-9)
     shares = jnp.stack([optics.reflectance, optics.transmittance, *optics.layers.values()])
@@ -339,6 +339,10 @@ def _small_signals(bench: Bench) -> Iterator[Check]:
     f, e = np.unravel_index(np.argmax(excess), excess.shape)
     detail = f"over 4kT (1e-6 Re Y + 1e-13 |Y|); worst at {frequencies[f]:.0e} Hz, read in {bench.device.electrical[e]}"
     yield Check("S_I = 4kT Re Y at equilibrium", float(excess[f, e]), 1.0, detail)
+
+    injected = checks.splitting(system, rest, bench.target(0.0, bench.dark))
+    error = jnp.max(jnp.abs(checks.collection(system, rest.state, bench.dark) - injected))
+    yield Check("collection of pairs = injection (reciprocity)", float(error), 1e-8, "over all nodes, at equilibrium")
 
     everywhere = np.unique(np.linspace(0, system.nodes - 2, 9).astype(int))
     spreads, peaks, conductances = {}, {}, {}

@@ -8,7 +8,6 @@ from sample_devices import Solver, dot_diode, nip_cell, silicon_diode
 
 from invdesign.analyses import checks
 from invdesign.analyses.illumination import absorption, photon_flux
-from invdesign.analyses.operating_point import operate
 from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Schottky
@@ -98,12 +97,6 @@ def test_noise_at_equilibrium_is_that_of_nyquist(bench, optics, edge, allowance)
     assert jnp.max(checks.fluctuation_dissipation(bench.system, found)) < allowance
 
 
-def collection(system, state, light):
-    """Pairs in the circuit per pair that appears at a node, driving the reverse current; steady light."""
-    transfer = jax.jit(lambda state: small_signal(system, state, light).transfer(0.0))(state)
-    return -jnp.real(transfer.node[:, 1] + transfer.node[:, 2]) / (ELEMENTARY_CHARGE_C * system.area_cm2)
-
-
 def test_what_a_junction_collects_is_what_it_injects(bench):
     """Any device in the dark at 0 V: the share of the pairs generated at x that reach the circuit into a short is
     d(phi_p - phi_n)(x)/dV, the part of a small voltage that splits the quasi-Fermi levels there.
@@ -113,10 +106,9 @@ def test_what_a_junction_collects_is_what_it_injects(bench):
     shunt and series resistance, whatever the field. The left side is the adjoint of the one-way jumps, the right side
     the derivative of the stationary state. 1e-10: round-off of both linear solutions, which leaves 2e-13.
     """
-    _, moved = jax.jit(lambda v: jax.jvp(lambda v: operate(bench.device, v).state, (v,), (1.0,)))(0.0)
-    splitting = bench.system.kT * (moved.u[:, 2] + moved.v - moved.u[:, 1])
-    collected = collection(bench.system, bench.rest.state, bench.dark)
-    np.testing.assert_allclose(collected, splitting, rtol=0, atol=1e-10)
+    collected = checks.collection(bench.system, bench.rest.state, bench.dark)
+    injected = checks.splitting(bench.system, bench.rest, bench.target(0.0))
+    np.testing.assert_allclose(collected, injected, rtol=0, atol=1e-10)
     assert jnp.max(collected) > 0.99
 
 
@@ -136,7 +128,7 @@ def test_minority_carriers_under_forward_bias_show_the_collection_probability():
     # ln(p/p_0): the hole quasi-Fermi level moves by what the voltage and its own unknown do, against the potential
     holes = np.expm1(np.asarray(biased.u[:, 2] + biased.v - rest.u[:, 2] - biased.u[:, 0] + rest.u[:, 0]))[base]
     injected = holes / holes[-1]
-    collected = np.asarray(collection(solver.system, rest, solver.dark))[base]
+    collected = np.asarray(checks.collection(solver.system, rest, solver.dark))[base]
     np.testing.assert_allclose(injected, collected / collected[-1], rtol=1e-4)
     length = np.sqrt(float(solver.system.kT) * 400 * tau_hole)
     expected = np.sinh(x[base] / length) / np.sinh(x[base][-1] / length)
