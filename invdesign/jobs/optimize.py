@@ -13,9 +13,10 @@ from rich.console import Console
 from invdesign.analyses.readout import Noiseless
 from invdesign.design.problem import Configuration, DesignProblem
 from invdesign.figures.registry import FIGURES, Characterisation, evaluate_figures
+from invdesign.jobs import data
 from invdesign.jobs.settings import OptimizeSettings
 from invdesign.optimize.along import Along, best_along
-from invdesign.optimize.batches import compile_for
+from invdesign.optimize.batches import available_cores, compile_for
 from invdesign.optimize.maximise import maximise
 from invdesign.optimize.polish import BOUND_TOLERANCE, Optimum
 from invdesign.optimize.result import Progress, Result
@@ -33,25 +34,20 @@ LIMIT_STEP = 0.1
 FEASIBLE = 1e-4
 """A constraint holds if its slack is not below minus this."""
 SLICE_POINTS = 15
+COMPILATION_S = 100
+"""Of the programs of the search and of the report, two cores, nothing cached."""
 FIGURE_STEP = 1e-4
 """Step of the differences that split a gradient into its contributions and price a limit, as part of a range or
 limit."""
 
 
-def run(settings: OptimizeSettings, folder: RunFolder | None, console: Console) -> int:
-    """Optimise, verify and report. `folder` is None for a dry run. Returns 0 if the optimum is feasible and verified,
-    else 1."""
-    begun = time.monotonic()
-    configuration = Configuration(settings.device, settings.reverse_bias_V)
-    problem = DesignProblem(
-        configuration,
-        settings.objective,
-        settings.constraints,
-        settings.design,
-        settings.load_ohm,
-        order=tuple(settings.design),
-        readout=settings.readout,
-    )
+def check(settings: OptimizeSettings) -> None:
+    """Raise `InputError` for what the keys do not say one by one.
+
+    That is light outside the device's n,k tables, a baseline outside the bounds, or an optimiser that cannot be built.
+    """
+    data.require(settings.device, {"objective": settings.objective.wavelengths_nm})
+    problem = _problem(settings)
     for name in problem.names:
         value, variable = float(problem.value(name)), problem.variables[name]
         if not float(variable.lower) <= value <= float(variable.upper):
@@ -60,6 +56,26 @@ def run(settings: OptimizeSettings, folder: RunFolder | None, console: Console) 
                 f"{float(variable.lower):g} to {float(variable.upper):g}"
             )
     build_optimizer(settings.optimizer)
+
+
+def _problem(settings: OptimizeSettings) -> DesignProblem:
+    return DesignProblem(
+        Configuration(settings.device, settings.reverse_bias_V),
+        settings.objective,
+        settings.constraints,
+        settings.design,
+        settings.load_ohm,
+        order=tuple(settings.design),
+        readout=settings.readout,
+    )
+
+
+def run(settings: OptimizeSettings, folder: RunFolder | None, console: Console) -> int:
+    """Optimise, verify and report. `folder` is None for a dry run. Returns 0 if the optimum is feasible and verified,
+    else 1."""
+    begun = time.monotonic()
+    problem = _problem(settings)
+    configuration = problem.baseline
     console.print(f"compiling and simulating the baseline, {settings.device.name}")
     simulate = Simulation(problem)
     baseline = simulate(configuration)
@@ -68,10 +84,7 @@ def run(settings: OptimizeSettings, folder: RunFolder | None, console: Console) 
     problem = dataclasses.replace(problem, warm=baseline.state)
     _print_baseline(problem, baseline, console)
     if folder is None:
-        one = _seconds_per_evaluation(simulate, configuration)
-        search = settings.optimizer
-        total = one * search.starts * search.steps * 2 + one * search.polish_count * search.polish_steps
-        console.print(f"estimated time: {duration(60 + total / 2)}, compilation included; nothing was written")
+        console.print(f"estimated time: {_estimate(simulate, configuration, settings)}; nothing was written")
         return 0
 
     start = problem.point({name: problem.value(name) for name in problem.names})
@@ -95,7 +108,7 @@ def run(settings: OptimizeSettings, folder: RunFolder | None, console: Console) 
     console.print("verifying on a mesh twice as fine and gathering the reasons")
     report = _report(problem, result, simulate, baseline, settings, folder, time.monotonic() - begun)
     folder.write_json("result.json", report)
-    folder.update_manifest(sources=_sources(settings))
+    folder.update_manifest(sources=data.sources(settings.device))
     write_report(folder)
     _print_optimum(report, console)
     return 0 if report["status"] == "feasible" and report["verification"]["passed"] else 1
@@ -179,10 +192,16 @@ class Simulation:
         )
 
 
-def _seconds_per_evaluation(simulate: Simulation, configuration: Configuration) -> float:
-    begun = time.monotonic()
-    simulate(configuration)
-    return time.monotonic() - begun
+def _estimate(simulate: Simulation, configuration: Configuration, settings: OptimizeSettings) -> str:
+    """How long the search will take, from the time of a simulation (as long as some 4 steps of it, in a batch)."""
+    seconds = []
+    for _ in range(3):
+        begun = time.monotonic()
+        simulate(configuration)
+        seconds.append(time.monotonic() - begun)
+    search = settings.optimizer
+    steps = search.starts * search.steps + search.polish_count * search.polish_steps
+    return f"{duration(COMPILATION_S + steps * min(seconds) / 4 / available_cores())}, compilation included"
 
 
 # --- the report --------------------------------------------------------------------------------------------------
@@ -468,14 +487,6 @@ def _local(problem: DesignProblem, one: Optimum) -> dict[str, Any]:
         "polished": one.polished,
         "design": {name: float(value) for name, value in values.items()},
     }
-
-
-def _sources(settings: OptimizeSettings) -> list[str]:
-    """Sources of the material data in use."""
-    materials = [settings.device.layers[name].material for name in settings.device.order]
-    texts = [getattr(material, "source", "") for material in materials]
-    texts += [model.source for material in materials for model in material.optical_models]
-    return sorted({text for text in texts if text})
 
 
 # --- what the terminal shows -------------------------------------------------------------------------------------
