@@ -22,6 +22,7 @@ JOBS = {
     "simulate": "compute and plot everything about one device: bands, J-V, EQE, bandwidth, noise, detectivity",
     "optimize": "find the design with the highest detectivity inside bounds and constraints",
     "validate": "check the physics and the numerics on your own device",
+    "fit": "find the numbers of a device that reproduce measured curves, and how well they are known",
 }
 OTHERS = {
     "compare": "put two results side by side: invdesign compare RUN RUN",
@@ -50,6 +51,7 @@ examples
   invdesign simulate device=silicon_pn device.layers.p.thickness_nm=500
   invdesign simulate device=path/to/my.yaml
   invdesign optimize objective.wavelength_nm=1300 design.reverse_bias.upper_V=5 constraints.bandwidth.min_Hz=1e5
+  invdesign fit device=path/to/my.yaml dataset=path/to/curves.yaml parameters=path/to/parameters.yaml
   invdesign optimize --resume outputs/optimize/2025-01-31_120000_a1b2c3
   invdesign list parameters device.layers
 

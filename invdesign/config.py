@@ -79,8 +79,10 @@ def parse(job: str, argv: Sequence[str]) -> Request:
             raise InputError(f"--config-dir {flags.config_dir}: there is no such folder")
     if flags.shell_completion:
         return Request(job, list(argv), flags.overrides, flags, folders)
-    ours = job == "optimize" and not (flags.config_name or flags.config_path)
-    design = _design(flags.overrides, folders[1:]) if ours else []
+    ours = not (flags.config_name or flags.config_path)
+    design = _design(flags.overrides, folders[1:]) if ours and job == "optimize" else []
+    if ours and job == "fit":
+        _require_dataset(flags.overrides, folders[1:])
     rewritten = {override: rewrite(override, folders) for override in flags.overrides}
     words = [rewritten.get(word, word) for word in argv]
     return Request(job, [*words, *design], [*rewritten.values(), *design], flags, folders)
@@ -149,6 +151,14 @@ def _design(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
     if device.endswith((".yaml", ".yml")):
         name = str(_content(Path(device).expanduser(), f"device={device}").get("name"))
     return [f"design={name if name in designs else DEFAULT_DESIGN}"]
+
+
+def _require_dataset(overrides: Sequence[str], folders: Sequence[Path]) -> None:
+    """Raise `InputError` if the YAML's own `dataset: ${device}` finds no example data of the device."""
+    given = dict(override.split("=", 1) for override in overrides if "=" in override)
+    device, datasets = given.get("device"), presets.files("dataset", folders)
+    if device is not None and "dataset" not in given and device not in datasets and datasets:
+        raise InputError(f"dataset is missing: give dataset=path/to/my.yaml (there are {', '.join(datasets)})")
 
 
 # Composition ---------------------------------------------------------------------------------------------------------

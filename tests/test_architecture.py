@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "invdesign"
 ORDER = [
     *("constants", "units", "errors", "results", "schema"),
     *("processes", "materials", "device", "optics", "solve", "analyses"),
-    *("figures", "optimize", "design", "fit", "sensitivity"),
-    *("run", "report", "jobs", "presets", "config", "listing", "cli", "__main__"),
+    *("figures", "optimize", "design", "datasets", "fitting", "sensitivity"),
+    *("paper", "run", "report", "jobs", "presets", "config", "listing", "cli", "__main__"),
 ]
 PHYSICS = ORDER[: ORDER.index("run")]
 NOT_FOR_PHYSICS = {"hydra", "omegaconf", "yaml", "rich", "matplotlib", "platformdirs"}

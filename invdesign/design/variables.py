@@ -28,7 +28,7 @@ class Variable(eqx.Module):
 
     @classmethod
     def translate(cls, mapping: Mapping[str, Any]) -> dict[str, Any]:
-        suffix = _unit_suffix(mapping.get("path"))
+        suffix = unit_of(mapping.get("path"))
         names = {"lower" + suffix: "lower", "upper" + suffix: "upper"}
         wrong = [key for key in mapping if key.startswith(("lower", "upper")) and key not in names]
         if wrong:
@@ -39,20 +39,20 @@ class Variable(eqx.Module):
         return {names.get(key, key): value for key, value in mapping.items()}
 
     def spell(self, mapping: dict[str, Any]) -> dict[str, Any]:
-        suffix = _unit_suffix(self.path)
+        suffix = unit_of(self.path)
         return {key + suffix if key in ("lower", "upper") else key: value for key, value in mapping.items()}
 
     def __check_init__(self) -> None:
-        suffix = _unit_suffix(self.path)
+        suffix = unit_of(self.path)
         ascending("lower" + suffix, self.lower, "upper" + suffix, self.upper)
 
     @property
     def unit_suffix(self) -> str:
         """`_nm`, `_V`, or nothing for a pure number."""
-        return _unit_suffix(self.path)
+        return unit_of(self.path)
 
 
-def _unit_suffix(path: Any) -> str:
+def unit_of(path: Any) -> str:
     """The unit at the end of a key, with its underscore: `_nm` of `thickness_nm`; none for `volume_fraction`."""
     found = _SUFFIX.search(str(path).rpartition(".")[2])
     return found[0] if found else ""

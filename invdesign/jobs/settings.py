@@ -1,17 +1,22 @@
 """What each job can be told. A field here is a key of `conf/<job>.yaml`; its unit and range are checked on reading."""
 
+from collections.abc import Mapping
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 import invdesign.materials.quantum_dots  # noqa: F401  the kinds of a material are the classes that are loaded
 from invdesign.analyses.readout import Noiseless, Readout
+from invdesign.datasets.curves import Dataset
 from invdesign.design.constraints import Constraints
 from invdesign.design.grids import FrequencyGrid, VoltageGrid, WavelengthGrid
 from invdesign.design.objectives import Objective
 from invdesign.design.problem import Configuration
 from invdesign.design.variables import Variable
 from invdesign.device.device import Device
+from invdesign.fitting.parameters import Parameter
+from invdesign.fitting.settings import FitterSettings
 from invdesign.optimize.settings import OptimizerSettings
 from invdesign.schema import InputError, find, quantity, setting
 
@@ -71,24 +76,53 @@ class OptimizeSettings(eqx.Module):
             )
         for name, variable in self.design.items():
             find(Configuration(self.device, self.reverse_bias_V), variable.path, f"design.{name}.path")
-            value, metadata = find(self, variable.path)
-            if metadata.get("unit") is None or value is None or jnp.ndim(value) != 0:
-                raise InputError(f"design.{name}.path={variable.path}: must lead to one number with a unit")
-            for end in ("lower", "upper"):
-                bound = float(getattr(variable, end))
-                too_low = bound <= metadata["lower"] if metadata.get("open_lower") else bound < metadata["lower"]
-                if too_low or bound > metadata["upper"]:
-                    allowed = f"{metadata['lower']:g} to {metadata['upper']:g}"
-                    key = f"design.{name}.{end}{variable.unit_suffix}"
-                    raise InputError(f"{key}={bound:g}: {variable.path} takes {allowed} {metadata['unit']}")
-            target = variable.tied_to
-            if target is not None and (target == name or target not in self.design or self.design[target].tied_to):
-                others = ", ".join(other for other in self.design if other != name and not self.design[other].tied_to)
-                raise InputError(f"design.{name}.tied_to={target}: must be one of {others}")
+            _check_variable(self, "design", name, self.design)
+
+
+class FitSettings(eqx.Module):
+    """`invdesign fit`."""
+
+    device: Device
+    dataset: Dataset
+    parameters: dict[str, Parameter] = eqx.field(default_factory=dict)
+    fitter: FitterSettings = FitterSettings()
+    outputs: str = setting(default="outputs", doc="folder of all results")
+    compile_cache: bool = setting(default=True, doc="keep compiled programs in the user's cache directory")
+
+    def __check_init__(self) -> None:
+        if all(parameter.frozen or parameter.tied_to for parameter in self.parameters.values()):
+            raise InputError(
+                "parameters: nothing is free; give parameters=path/to/my.yaml or parameters.NAME={path: ...}"
+            )
+        for name, parameter in self.parameters.items():
+            if not parameter.path.startswith("device."):
+                raise InputError(f"parameters.{name}.path={parameter.path}: must begin with device.")
+            find(self, parameter.path, f"parameters.{name}.path")
+            _check_variable(self, "parameters", name, self.parameters)
+
+
+def _check_variable(settings: eqx.Module, group: str, name: str, variables: Mapping[str, Variable | Parameter]) -> None:
+    """A variable stands for one number, its bounds lie in that number's range, and it is tied to one that is not."""
+    variable = variables[name]
+    value, metadata = find(settings, variable.path)
+    if metadata.get("unit") is None or value is None or jnp.ndim(value) != 0:
+        raise InputError(f"{group}.{name}.path={variable.path}: must lead to one number with a unit")
+    for end in ("lower", "upper"):
+        bound = float(getattr(variable, end))
+        too_low = bound <= metadata["lower"] if metadata.get("open_lower") else bound < metadata["lower"]
+        if too_low or bound > metadata["upper"]:
+            allowed = f"{metadata['lower']:g} to {metadata['upper']:g}"
+            key = f"{group}.{name}.{end}{variable.unit_suffix}"
+            raise InputError(f"{key}={bound:g}: {variable.path} takes {allowed} {metadata['unit']}")
+    target = variable.tied_to
+    if target is not None and (target == name or target not in variables or variables[target].tied_to):
+        others = ", ".join(other for other in variables if other != name and not variables[other].tied_to)
+        raise InputError(f"{group}.{name}.tied_to={target}: must be one of {others}")
 
 
 SETTINGS: dict[str, type] = {
     "simulate": SimulateSettings,
     "optimize": OptimizeSettings,
     "validate": ValidateSettings,
+    "fit": FitSettings,
 }

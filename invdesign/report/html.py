@@ -3,11 +3,8 @@
 Everything is inside the file (figures as data URIs, no scripts, nothing is fetched). What a run lacks is left out.
 """
 
-import base64
-import html
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -15,13 +12,48 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from invdesign.report.figures import FIGURES, QUALITATIVE, STYLE
+from invdesign.report.pieces import (
+    bullets as _list,
+)
+from invdesign.report.pieces import (
+    escaped as _text,
+)
+from invdesign.report.pieces import (
+    head as _head,
+)
+from invdesign.report.pieces import (
+    image as _image,
+)
+from invdesign.report.pieces import (
+    number as _number,
+)
+from invdesign.report.pieces import (
+    paragraph as _paragraph,
+)
+from invdesign.report.pieces import (
+    provenance as _provenance,
+)
+from invdesign.report.pieces import (
+    section as _section,
+)
+from invdesign.report.pieces import (
+    symbols as _symbol_text,
+)
+from invdesign.report.pieces import (
+    table as _table,
+)
+from invdesign.report.pieces import (
+    unit as _unit,
+)
+from invdesign.report.pieces import (
+    warnings as _warnings,
+)
+from invdesign.report.pieces import (
+    words as _words,
+)
 from invdesign.run.folder import RunFolder, read_table
-from invdesign.schema import InputError
 
 REPORT = "report.html"
-SCREEN_DPI, DPI = 100, 160
-"""Resolution of a screen, and of the saved figures."""
-
 CSS = """
 body { font: 15px/1.5 system-ui, "Segoe UI", "Helvetica Neue", sans-serif; color: #222; }
 body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -44,10 +76,15 @@ div.wide { overflow-x: auto; }
 """
 
 
-def write(folder: RunFolder) -> None:
-    """Write report.html of a finished run; what the folder does not have is left out of it."""
+def write(folder: RunFolder, body: Sequence[str] | None = None) -> None:
+    """Write report.html of a finished run; what the folder does not have is left out of it.
+
+    `body` is the page of a job that has a module of its own for it.
+    """
     result = folder.result()
-    body = {"simulate": _simulation, "optimize": _optimisation}.get(str(result.get("job")), _anything)(folder, result)
+    if body is None:
+        page = {"simulate": _simulation, "optimize": _optimisation}.get(str(result.get("job")), _anything)
+        body = page(folder, result)
     title = f"{result.get('job', 'run')} {result.get('device', '')}".strip()
     page = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_text(title)}</title>\n'
@@ -56,124 +93,6 @@ def write(folder: RunFolder) -> None:
         + "\n</body>\n</html>\n"
     )
     folder.write_text(REPORT, page)
-
-
-# --- pieces of a page ----------------------------------------------------------------------------------------------
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value))
-
-
-def _number(value: Any, digits: int = 4) -> str:
-    """A number for a person: 4 digits, powers of ten written out."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "–"
-    if not isinstance(value, int | float):
-        return _text(value)
-    text = f"{value:.{digits}g}"
-    if "e" in text:
-        mantissa, _, exponent = text.partition("e")
-        return f"{mantissa} × 10<sup>{int(exponent)}</sup>".replace("-", "−")
-    return text.replace("-", "−")
-
-
-def _unit(unit: Any) -> str:
-    return "" if unit in (None, "", "1") else _symbol_text(unit)
-
-
-def _symbol_text(text: Any) -> str:
-    """`cm Hz^1/2` and `D*_BLIP` with raised and lowered parts."""
-    raised = re.sub(r"\^(-?[\d/]+)", r"<sup>\1</sup>", _text(text))
-    return re.sub(r"_(\w+)", r"<sub>\1</sub>", raised).replace("ohm", "Ω")
-
-
-NAMES = {
-    "detectivity_Jones": "detectivity",
-    "eqe": "external quantum efficiency",
-    "bandwidth_Hz": "3-dB bandwidth",
-    "noise_A_per_rtHz": "current noise",
-    "fano": "Fano factor",
-}
-
-
-def _words(name: str) -> str:
-    """`dark_current_A` as words, without its unit."""
-    units = r"_(A_per_rtHz|W_per_rtHz|V_per_cm|A_per_W|Jones|Hz|nm|A|F|V|s)$"
-    return NAMES.get(name) or re.sub(units, "", name).replace("_", " ")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], text: Sequence[int] = (0,)) -> str:
-    """A table of HTML cells; the columns `text` are text, the others numbers."""
-
-    def row(cells: Sequence[str], tag: str) -> str:
-        made = (f"<{tag}{'' if i in text else ' class=number'}>{cell}</{tag}>" for i, cell in enumerate(cells))
-        return f"<tr>{''.join(made)}</tr>"
-
-    lines = [row(cells, "td") for cells in rows]
-    body = "\n".join([row(head, "th"), *lines])
-    return f'<div class="wide"><table>\n{body}\n</table></div>' if lines else ""
-
-
-def _section(title: str, *parts: str) -> str:
-    body = "\n".join(part for part in parts if part)
-    return f"<h2>{_text(title)}</h2>\n{body}" if body else ""
-
-
-def _paragraph(text: str) -> str:
-    return f"<p>{text}</p>" if text else ""
-
-
-def _list(items: Iterable[Any], css: str = "", escape: bool = True) -> str:
-    lines = "".join(f"<li>{_text(item) if escape else item}</li>" for item in items)
-    return f'<ul class="{css}">{lines}</ul>' if lines else ""
-
-
-def _image(folder: RunFolder, name: str, caption: str) -> str:
-    path = folder.figure_path(name)
-    if not path.is_file():
-        return ""
-    png = path.read_bytes()
-    source = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
-    width = round(int.from_bytes(png[16:20], "big") * SCREEN_DPI / DPI)  # so that letters have one size in all figures
-    caption = _text(caption)
-    return f'<figure><img src="{source}" width="{width}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
-
-
-def _head(folder: RunFolder, result: Mapping[str, Any], what: str) -> str:
-    lead = ", ".join(_text(part) for part in (folder.path.name, result.get("status"), result.get("message")) if part)
-    return f'<h1>{_text(what)}</h1>\n<p class="lead">{lead}</p>'
-
-
-def _warnings(result: Mapping[str, Any]) -> str:
-    return _section("Where the model leaves its validity", _list(result.get("warnings") or [], "warnings"))
-
-
-def _provenance(folder: RunFolder, result: Mapping[str, Any]) -> str:
-    try:
-        manifest = folder.manifest()
-    except InputError:
-        manifest = {}
-    versions = manifest.get("versions") or {}
-    facts = [
-        ("command", "invdesign " + " ".join(manifest["command"]) if manifest.get("command") else None),
-        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
-        ("commit", (manifest.get("git") or {}).get("commit")),
-        ("started", manifest.get("started")),
-    ]
-    rows = [(name, f"<code>{_text(value)}</code>") for name, value in facts if value]
-    tables = []
-    for name, entry in (result.get("tables") or {}).items():
-        file, shows = (entry.get("file"), entry.get("shows", "")) if isinstance(entry, Mapping) else (entry, "")
-        tables.append((f"<code>{_text(file)}</code>", _text(shows or name)))
-    return _section(
-        "Where this comes from",
-        _table(("", ""), rows, text=(0, 1)) if rows else "",
-        _table(("table", "shows"), tables, text=(0, 1)),
-        _list(manifest.get("sources") or []),
-    )
 
 
 # --- a simulation --------------------------------------------------------------------------------------------------

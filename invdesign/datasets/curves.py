@@ -1,0 +1,341 @@
+"""Kinds of measured curves: the data of each, the conditions they were taken in, and what the model says to them.
+
+A kind is a final subclass of `Curve`. It says what it needs from the model (`asks`), and makes of the answers the
+numbers that were measured (`predict`); `model.Model` solves the device once for all curves.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float
+
+from invdesign.constants import HC_EV_NM
+from invdesign.datasets.table import Columns, interpret, read_file
+from invdesign.device.device import Device
+from invdesign.device.illumination import Dark, Illumination
+from invdesign.errors import InputError
+from invdesign.figures.registry import FIGURES
+from invdesign.schema import choice, quantity, setting
+
+FIGURE_NAMES = tuple(figure.name for figure in FIGURES)
+DENSITY, CURRENT = "current_density_A_per_cm2", "current_A"
+
+
+class Ask(NamedTuple):
+    """Rows of operating points, and what a curve wants to know at each of them."""
+
+    voltage_V: Float[np.ndarray, " row"]
+    frequency_Hz: Float[np.ndarray, " row"] | None = None
+    """Of the small signal; None if the current alone is wanted."""
+    wavelength_nm: float | None = None
+    """Where figures of merit are read."""
+    spectrum_nm: Float[np.ndarray, " wavelength"] | None = None
+    """Where the external quantum efficiency is read."""
+    figures: tuple[str, ...] = ()
+    """Names in the registry."""
+    load_ohm: float = 0.0
+    """Load of `bandwidth_Hz` and of what is read at `spectrum_nm`; other figures are into a short circuit."""
+
+
+class Answer(NamedTuple):
+    """What the model says to an `Ask`."""
+
+    area_cm2: Float[Array, ""]
+    current_A: Float[Array, " row"]
+    figures: dict[str, Float[Array, " row"]]
+    eqe: Float[Array, "row wavelength"]
+    """|electrons in the circuit per incident photon|, into the load."""
+
+
+class Curve(eqx.Module):
+    """Measured points, with the conditions they were taken in and their uncertainty."""
+
+    kind: eqx.AbstractClassVar[str]
+    x_names: eqx.AbstractClassVar[tuple[str, ...]]
+    y_names: eqx.AbstractClassVar[tuple[str, ...]]
+    file: str | None = eqx.field(
+        default=None, static=True, kw_only=True, metadata=dict(doc="a CSV file whose header names the columns")
+    )
+    data: dict[str, tuple[float, ...]] | None = eqx.field(
+        default=None, static=True, kw_only=True, metadata=dict(doc="the columns themselves, instead of a file")
+    )
+    log: bool = eqx.field(
+        default=False, static=True, kw_only=True, metadata=dict(doc="compare logarithms; signs must be the same")
+    )
+    relative_sigma: Float[Array, ""] = quantity("1", lower=0, default=0.0, doc="standard deviation over |y|")
+    absolute_sigma: Float[Array, ""] = quantity(
+        "1", lower=0, default=0.0, doc="standard deviation in the unit of y's column; all of them add in squares"
+    )
+    temperature_K: Float[Array, ""] | None = quantity(
+        "K", lower=10, upper=1000, default=None, doc="null: that of the device"
+    )
+    area_cm2: Float[Array, ""] | None = quantity(
+        "cm2", lower=0, open_lower=True, default=None, doc="null: that of the device"
+    )
+    light: Illumination | None = eqx.field(
+        default=None, kw_only=True, metadata=dict(doc="steady light; null: the device's own")
+    )
+
+    def check(self) -> None:
+        """Raise `InputError` for data that are missing or damaged, or have no uncertainty."""
+        columns, sigma = self.columns, self.sigma
+        if len(zero := np.flatnonzero(~(sigma > 0))):
+            raise InputError(
+                f"no uncertainty at {columns.x_name}={columns.x[zero[0]]:g}; give relative_sigma, absolute_sigma or a "
+                "column sigma, above zero"
+            )
+        if self.log and len(zero := np.flatnonzero(columns.y == 0)):
+            raise InputError(
+                f"log: {columns.y_name} is 0 at {columns.x_name}={columns.x[zero[0]]:g}, which has no logarithm; "
+                "leave the row out or say log: false"
+            )
+
+    @property
+    def columns(self) -> Columns:
+        """The measured points, in the units of the names."""
+        if (self.file is None) == (self.data is None):
+            raise InputError("give either a file or data")
+        if self.data is not None:
+            return interpret(self.data, self.x_names, self.y_names)
+        file = str(self.file)
+        try:
+            return interpret(read_file(file), self.x_names, self.y_names)
+        except InputError as error:
+            raise InputError(str(error) if str(error).startswith("file=") else f"file={file}: {error}") from None
+
+    @property
+    def sigma(self) -> Float[np.ndarray, " point"]:
+        """Standard deviation of every point, in the unit of y."""
+        columns = self.columns
+        measured = np.zeros(len(columns.y)) if columns.sigma is None else columns.sigma
+        absolute = float(self.absolute_sigma) * columns.factor
+        return np.sqrt(measured**2 + absolute**2 + (float(self.relative_sigma) * columns.y) ** 2)
+
+    @property
+    def wavelengths_nm(self) -> Float[np.ndarray, " wavelength"]:
+        """All wavelengths that the optical data must cover."""
+        asked = [self.ask.spectrum_nm, self.ask.wavelength_nm]
+        spectrum = None if self.light is None else self.light.spectrum()
+        asked.append(None if spectrum is None else np.asarray(spectrum[0]))
+        return np.concatenate([np.zeros(0), *(np.atleast_1d(each) for each in asked if each is not None)])
+
+    @property
+    def conditions(self) -> str:
+        """In words, for legends: what was held fixed."""
+        return ""
+
+    def light_on(self, device: Device) -> Illumination:
+        """The steady light during the measurement."""
+        return device.illumination if self.light is None else self.light
+
+    @property
+    def ask(self) -> Ask:
+        """What the curve needs from the model."""
+        raise NotImplementedError
+
+    def predict(self, answer: Answer) -> Float[Array, " point"]:
+        """The model's value of every measured point, in the unit of y."""
+        raise NotImplementedError
+
+
+class _CurrentVoltage(Curve):
+    """Current against voltage, forward positive; the current into the anode is positive."""
+
+    x_names: ClassVar[tuple[str, ...]] = ("voltage_V",)
+    y_names: ClassVar[tuple[str, ...]] = (DENSITY, CURRENT)
+
+    @property
+    def ask(self) -> Ask:
+        return Ask(self.columns.x)
+
+    def predict(self, answer: Answer) -> Float[Array, " point"]:
+        return answer.current_A / (answer.area_cm2 if self.columns.y_name == DENSITY else 1.0)
+
+
+class DarkCurrentVoltage(_CurrentVoltage):
+    """J-V without any light."""
+
+    kind: ClassVar[str] = "dark_jv"
+
+    def check(self) -> None:
+        super().check()
+        if self.light is not None:
+            raise InputError("light: a dark curve has none; use kind: lit_jv")
+
+    def light_on(self, device: Device) -> Illumination:
+        return Dark()
+
+    @property
+    def conditions(self) -> str:
+        return "dark"
+
+
+class LitCurrentVoltage(_CurrentVoltage):
+    """J-V under `light`, or under the device's own illumination."""
+
+    kind: ClassVar[str] = "lit_jv"
+
+    @property
+    def conditions(self) -> str:
+        return "lit"
+
+
+class Spectrum(Curve):
+    """External quantum efficiency or responsivity against wavelength, at one bias and frequency."""
+
+    kind: ClassVar[str] = "spectrum"
+    x_names: ClassVar[tuple[str, ...]] = ("wavelength_nm",)
+    y_names: ClassVar[tuple[str, ...]] = ("eqe", "responsivity_A_per_W")
+    reverse_bias_V: Float[Array, ""] = quantity("V", lower=-1000, upper=1000, doc="positive is reverse")
+    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, default=0.0, doc="of the chopped light")
+
+    @property
+    def ask(self) -> Ask:
+        point = np.array([-float(self.reverse_bias_V)])
+        return Ask(point, np.array([float(self.frequency_Hz)]), spectrum_nm=self.columns.x)
+
+    def predict(self, answer: Answer) -> Float[Array, " point"]:
+        per_watt = self.columns.x / HC_EV_NM if self.columns.y_name == "responsivity_A_per_W" else 1.0
+        return answer.eqe[0] * per_watt
+
+    @property
+    def conditions(self) -> str:
+        return f"{float(self.reverse_bias_V):g} V reverse"
+
+
+class _Figures(Curve):
+    """A figure of merit of the registry, named by the header of its column."""
+
+    y_names: ClassVar[tuple[str, ...]] = FIGURE_NAMES
+    wavelength_nm: Float[Array, ""] | None = quantity(
+        "nm", lower=100, upper=1e5, default=None, doc="of the weak light, for figures that have to do with light"
+    )
+    load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0, doc="of the figure bandwidth_Hz")
+
+    def check(self) -> None:
+        super().check()
+        name = self.columns.y_name
+        if name in OPTICAL_FIGURES and self.wavelength_nm is None:
+            raise InputError(f"wavelength_nm is missing: {name} depends on it")
+
+    def _ask(self, voltage_V: Float[np.ndarray, " row"], frequency_Hz: Float[np.ndarray, " row"]) -> Ask:
+        wavelength = None if self.wavelength_nm is None else float(self.wavelength_nm)
+        name = self.columns.y_name
+        return Ask(voltage_V, frequency_Hz, wavelength, figures=(name,), load_ohm=float(self.load_ohm))
+
+    def predict(self, answer: Answer) -> Float[Array, " point"]:
+        return answer.figures[self.columns.y_name]
+
+    @property
+    def _light_in_words(self) -> str:
+        shown = self.wavelength_nm is not None and self.columns.y_name in OPTICAL_FIGURES
+        return f", {float(self.wavelength_nm):g} nm" if shown else ""  # type: ignore[arg-type]
+
+
+OPTICAL_FIGURES = {
+    *("detectivity_Jones", "responsivity_A_per_W", "eqe", "absorptance", "gain", "bandwidth_Hz"),
+    *("noise_equivalent_power_W_per_rtHz", "background_limit_Jones"),
+}
+"""Figures that depend on the wavelength."""
+
+
+class Bias(_Figures):
+    """A figure of merit (responsivity, EQE, gain, noise, capacitance, ...) against reverse bias, at one frequency."""
+
+    kind: ClassVar[str] = "bias"
+    x_names: ClassVar[tuple[str, ...]] = ("reverse_bias_V",)
+    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, doc="of the small signal and the noise")
+
+    @property
+    def ask(self) -> Ask:
+        x = self.columns.x
+        return self._ask(-x, np.full(len(x), float(self.frequency_Hz)))
+
+    @property
+    def conditions(self) -> str:
+        return f"{float(self.frequency_Hz):g} Hz{self._light_in_words}"
+
+
+class Frequency(_Figures):
+    """A figure of merit (noise, capacitance, EQE, ...) against frequency, at one bias."""
+
+    kind: ClassVar[str] = "frequency"
+    x_names: ClassVar[tuple[str, ...]] = ("frequency_Hz",)
+    reverse_bias_V: Float[Array, ""] = quantity("V", lower=-1000, upper=1000, doc="positive is reverse")
+
+    @property
+    def ask(self) -> Ask:
+        x = self.columns.x
+        return self._ask(np.full(len(x), -float(self.reverse_bias_V)), x)
+
+    @property
+    def conditions(self) -> str:
+        return f"{float(self.reverse_bias_V):g} V reverse{self._light_in_words}"
+
+
+class Number(_Figures):
+    """One figure of merit with its tolerance (`relative_sigma` or `absolute_sigma`)."""
+
+    kind: ClassVar[str] = "number"
+    x_names: ClassVar[tuple[str, ...]] = ("reverse_bias_V",)
+    figure: str = choice(*FIGURE_NAMES, doc="its name in the registry")
+    value: Float[Array, ""] = quantity("1", doc="in the unit of the figure's name")
+    reverse_bias_V: Float[Array, ""] = quantity("V", lower=-1000, upper=1000, doc="positive is reverse")
+    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3, doc="of signal and noise")
+
+    @property
+    def columns(self) -> Columns:
+        if self.file is not None or self.data is not None:
+            raise InputError("a number has a value and neither file nor data; use kind: bias for several")
+        x, y = np.array([float(self.reverse_bias_V)]), np.array([float(self.value)])
+        return Columns("reverse_bias_V", self.figure, x, y, None, 1.0)
+
+    @property
+    def ask(self) -> Ask:
+        return self._ask(-self.columns.x, np.array([float(self.frequency_Hz)]))
+
+    @property
+    def conditions(self) -> str:
+        return f"{float(self.frequency_Hz):g} Hz{self._light_in_words}"
+
+
+class Photoresponse(Curve):
+    """|response| against frequency, over that at a reference frequency, at one bias and wavelength, into a load."""
+
+    kind: ClassVar[str] = "photoresponse"
+    x_names: ClassVar[tuple[str, ...]] = ("frequency_Hz",)
+    y_names: ClassVar[tuple[str, ...]] = ("relative_response",)
+    reverse_bias_V: Float[Array, ""] = quantity("V", lower=-1000, upper=1000, doc="positive is reverse")
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
+    reference_Hz: Float[Array, ""] = quantity("Hz", lower=0, default=1.0, doc="where the response is one")
+    load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0)
+
+    @property
+    def ask(self) -> Ask:
+        frequency = np.append(self.columns.x, float(self.reference_Hz))
+        voltage = np.full(len(frequency), -float(self.reverse_bias_V))
+        return Ask(voltage, frequency, spectrum_nm=np.array([float(self.wavelength_nm)]), load_ohm=float(self.load_ohm))
+
+    def predict(self, answer: Answer) -> Float[Array, " point"]:
+        return answer.eqe[:-1, 0] / answer.eqe[-1, 0]
+
+    @property
+    def conditions(self) -> str:
+        return f"{float(self.reverse_bias_V):g} V reverse, {float(self.wavelength_nm):g} nm"
+
+
+class Dataset(eqx.Module):
+    """Curves of one sample, by name."""
+
+    curves: dict[str, Curve]
+    source: str = setting(default="", doc="where the data come from")
+
+    def check(self) -> None:
+        if not self.curves:
+            raise InputError("curves: there are none; name at least one")
+
+    @property
+    def names(self) -> Sequence[str]:
+        return tuple(self.curves)

@@ -1,0 +1,160 @@
+"""Fit parameters: named, bounded numbers of a tree of modules, on a linear or a logarithmic scale."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from invdesign.design.grids import ascending
+from invdesign.design.variables import unit_of
+from invdesign.schema import InputError, find, quantity, setting
+
+
+class Prior(eqx.Module):
+    """What was known before: a normal distribution of the number, or of its logarithm if the parameter has `log`."""
+
+    mean: Float[Array, ""] = quantity("1")
+    sigma: Float[Array, ""] = quantity("1", lower=0, open_lower=True, doc="of log10 (`sigma_decades`) if log is true")
+
+
+class Parameter(eqx.Module):
+    """One number that is fitted inside its bounds, frozen, or tied to another one.
+
+    In YAML the bounds and the mean carry the unit at the end of the path, as those of design variables do; the prior's
+    sigma too, but for a logarithmic parameter it is `sigma_decades`.
+    """
+
+    path: str = setting(doc="the number it stands for, e.g. device.layers.QDiP.material.dots.lifetime_s")
+    lower: Float[Array, ""] = quantity("1")
+    upper: Float[Array, ""] = quantity("1")
+    frozen: bool = setting(default=False, doc="keep it at the device's value")
+    tied_to: str | None = setting(default=None, doc="name of the parameter whose change it follows in proportion")
+    log: bool = setting(default=False, doc="vary its logarithm; the bounds must be positive")
+    prior: Prior | None = None
+
+    @classmethod
+    def translate(cls, mapping: Mapping[str, Any]) -> dict[str, Any]:
+        suffix = unit_of(mapping.get("path"))
+        names = {"lower" + suffix: "lower", "upper" + suffix: "upper"}
+        wrong = [key for key in mapping if key.startswith(("lower", "upper")) and key not in names]
+        if wrong:
+            raise InputError(f"{wrong[0]} is not a known key; the bounds are {' and '.join(names)}")
+        missing = [key for key in names if key not in mapping]
+        if missing and "path" in mapping:
+            raise InputError(f"{missing[0]} is missing: it must be a finite number")
+        renamed = {names.get(key, key): value for key, value in mapping.items()}
+        if isinstance(prior := renamed.get("prior"), Mapping):
+            inside = _prior_names(suffix, mapping.get("log") is True)
+            wrong = [key for key in prior if key not in inside]
+            if wrong:
+                raise InputError(f"prior.{wrong[0]} is not a known key; a prior has {' and '.join(inside)}")
+            renamed["prior"] = {inside[key]: value for key, value in prior.items()}
+        return renamed
+
+    def spell(self, mapping: dict[str, Any]) -> dict[str, Any]:
+        suffix = unit_of(self.path)
+        if mapping["prior"] is not None:
+            outside = {field: key for key, field in _prior_names(suffix, self.log).items()}
+            mapping["prior"] = {outside[key]: value for key, value in mapping["prior"].items()}
+        return {key + suffix if key in ("lower", "upper") else key: value for key, value in mapping.items()}
+
+    def __check_init__(self) -> None:
+        suffix = self.unit_suffix
+        ascending("lower" + suffix, self.lower, "upper" + suffix, self.upper)
+        if self.log and float(self.lower) <= 0:
+            raise InputError(f"lower{suffix}={float(self.lower):g}: must be positive where log is true")
+        if self.log and self.prior is not None and float(self.prior.mean) <= 0:
+            raise InputError(f"prior.mean{suffix}={float(self.prior.mean):g}: must be positive where log is true")
+
+    @property
+    def unit_suffix(self) -> str:
+        """`_s`, `_V`, or nothing for a pure number."""
+        return unit_of(self.path)
+
+    @property
+    def unit(self) -> str:
+        """`s`, `V`, or `1` for a pure number."""
+        return self.unit_suffix.lstrip("_") or "1"
+
+    def value(self, z: Any) -> Any:
+        """The number at a place in its box, 0 at the lower bound and 1 at the upper one."""
+        if self.log:
+            return self.lower * (self.upper / self.lower) ** z
+        return self.lower + z * (self.upper - self.lower)
+
+    def place(self, value: Any) -> Any:
+        """The inverse of `value`."""
+        if self.log:
+            return jnp.log(value / self.lower) / jnp.log(self.upper / self.lower)
+        return (value - self.lower) / (self.upper - self.lower)
+
+    @property
+    def prior_in_box(self) -> tuple[float, float] | None:
+        """Mean and standard deviation of the prior, in places of the box."""
+        if self.prior is None:
+            return None
+        mean, sigma = float(self.prior.mean), float(self.prior.sigma)
+        span = np.log10(float(self.upper) / float(self.lower)) if self.log else float(self.upper) - float(self.lower)
+        return float(self.place(mean)), sigma / span
+
+
+def _prior_names(suffix: str, log: bool) -> dict[str, str]:
+    return {"mean" + suffix: "mean", "sigma_decades" if log else "sigma" + suffix: "sigma"}
+
+
+class Space(eqx.Module):
+    """A tree of modules as a function of its free parameters, which span the unit box."""
+
+    root: Any
+    """What the paths start from."""
+    parameters: dict[str, Parameter]
+    order: tuple[str, ...] = eqx.field(static=True)
+    """Names of the parameters; the order of a dictionary does not survive compilation."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Free parameters, in the order of `z`."""
+        return tuple(name for name in self.order if not (self.parameters[name].frozen or self.parameters[name].tied_to))
+
+    def start(self, name: str) -> Float[Array, ""]:
+        """The number that the tree itself has."""
+        return find(self.root, self.parameters[name].path)[0]
+
+    def values(self, z: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
+        """All parameters at a point of the box: free, tied in proportion, frozen."""
+        free = {name: self.parameters[name].value(z[place]) for place, name in enumerate(self.names)}
+        chosen = {}
+        for name in self.order:
+            target = self.parameters[name].tied_to
+            if name in free:
+                chosen[name] = free[name]
+            elif target is not None and target in free:
+                chosen[name] = self.start(name) * free[target] / self.start(target)
+            else:
+                chosen[name] = self.start(name)
+        return chosen
+
+    def at(self, z: Float[Array, " parameter"]) -> Any:
+        """The tree at a point of the box."""
+        values = self.values(z)
+        return eqx.tree_at(
+            lambda tree: [find(tree, self.parameters[name].path)[0] for name in self.order],
+            self.root,
+            [jnp.asarray(values[name], jnp.float64) for name in self.order],
+        )
+
+    @property
+    def baseline(self) -> Float[np.ndarray, " parameter"]:
+        """The place of the tree itself, moved into the box."""
+        return np.array([min(max(float(self.parameters[n].place(self.start(n))), 0.0), 1.0) for n in self.names])
+
+    def prior_residuals(self, z: Float[Array, " parameter"]) -> Float[Array, " prior"]:
+        """(z - mean)/sigma of every free parameter that has a prior."""
+        rows = []
+        for place, name in enumerate(self.names):
+            if (known := self.parameters[name].prior_in_box) is not None:
+                rows.append((z[place] - known[0]) / known[1])
+        return jnp.stack(rows) if rows else jnp.zeros(0)

@@ -1,0 +1,22 @@
+"""What the fitter can be told."""
+
+import equinox as eqx
+
+from invdesign.schema import choice, setting
+
+
+class FitterSettings(eqx.Module):
+    """Bounded least squares from several starts, and how closely its answer is examined."""
+
+    starts: int = setting(default=4, lower=1, upper=1024, doc="the device's own numbers, and the best candidates")
+    candidates: int = setting(default=32, lower=1, upper=65536, doc="scrambled Sobol points that are looked at")
+    seed: int = setting(default=0, lower=0, upper=2**31 - 1, doc="of the Sobol points")
+    evaluations: int = setting(default=60, lower=1, upper=10000, doc="most evaluations of the model per start")
+    tolerance: float = setting(default=1e-8, lower=1e-15, upper=1e-2, doc="relative change of cost and parameters")
+    loss: str = choice(
+        "linear", "soft_l1", "huber", "cauchy", default="linear", doc="linear: least squares; others resist outliers"
+    )
+    loss_scale: float = setting(default=2.0, lower=0.1, upper=100, doc="residual, in sigma, where a robust loss bends")
+    profile_points: int = setting(
+        default=4, lower=0, upper=20, doc="most refits on either side of every parameter; 0: no profiles"
+    )

@@ -1,0 +1,426 @@
+"""invdesign fit: the numbers of a device that reproduce measured curves, and how well they are known."""
+
+import re
+import time
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from rich.console import Console
+from scipy.stats import chi2 as chi2_distribution
+
+from invdesign.datasets.model import Model
+from invdesign.device.device import Device
+from invdesign.fitting.least_squares import Solution, at_bounds, solve_all
+from invdesign.fitting.parameters import Space
+from invdesign.fitting.residuals import Evaluation, Measured, Residuals
+from invdesign.fitting.uncertainty import LEVELS, Linearised, Profile, in_words, linearise, profiles
+from invdesign.jobs import data
+from invdesign.jobs.settings import FitSettings
+from invdesign.report.fit import write as write_report
+from invdesign.run.folder import RunFolder
+from invdesign.run.progress import Reporter, duration
+from invdesign.schema import InputError, write
+
+SCHEMA = "invdesign/result/1"
+UNLIKELY = 1e-3
+"""Probability of a chi^2 this large, or this small, below which the uncertainties given are doubted."""
+ENTANGLED = 0.95
+"""Correlation coefficient from which a pair of parameters is named in the report."""
+STARTS_WORTH = 20
+"""Evaluations that one start takes, as a rule; for the estimate of the time."""
+
+
+class Sample(eqx.Module):
+    """What the paths of parameters start from."""
+
+    device: Device
+
+
+class FitProblem:
+    """A dataset and a device, as whitened residuals over the unit box of the free parameters."""
+
+    def __init__(self, settings: FitSettings) -> None:
+        self.space = Space(Sample(settings.device), settings.parameters, tuple(settings.parameters))
+        self.curves = settings.dataset.curves
+        self.names = tuple(self.curves)
+        self.counts = [len(curve.columns.y) for curve in self.curves.values()]
+        self.measured = Measured(
+            np.concatenate([curve.columns.y for curve in self.curves.values()]),
+            np.concatenate([curve.sigma for curve in self.curves.values()]),
+            np.concatenate([np.full(len(curve.columns.y), curve.log) for curve in self.curves.values()]),
+        )
+        self._model = Model(self.curves, settings.device)
+
+    def model(self, z: Float[Array, " parameter"]) -> tuple[Float[Array, " point"], Bool[Array, " point"]]:
+        """Values of all measured points, and whether the device was solved there."""
+        found = self._model.predict(self.space.at(z).device)
+        return (
+            jnp.concatenate([found[name].values for name in self.names]),
+            jnp.concatenate([found[name].solved for name in self.names]),
+        )
+
+    def compile(self) -> Residuals:
+        """The residuals with their Jacobian."""
+        return Residuals(self.space.names, self.model, self.measured, self.space.prior_residuals)
+
+    def by_curve(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """What belongs to each curve, of numbers in the order of all points (those of a prior stand behind them)."""
+        ends = np.cumsum(self.counts)
+        return dict(zip(self.names, np.split(rows[: ends[-1]], ends[:-1]), strict=True))
+
+
+def check(settings: FitSettings) -> None:
+    """Raise `InputError` for what the keys do not say one by one.
+
+    That is light outside the device's n,k tables, a device outside the bounds, more parameters than points, or curves
+    whose files would have one name.
+    """
+    curves = settings.dataset.curves
+    lights = {f"dataset.curves.{name}": curve.wavelengths_nm for name, curve in curves.items()}
+    data.require(settings.device, {key: wavelengths for key, wavelengths in lights.items() if len(wavelengths)})
+    for name, curve in curves.items():
+        if curve.kind == "lit_jv" and curve.light_on(settings.device).spectrum() is None:
+            raise InputError(
+                f"dataset.curves.{name}.light is missing: the device has no illumination of its own; give e.g. "
+                "{kind: monochromatic, wavelength_nm: 850, irradiance_W_per_cm2: 1e-3}"
+            )
+    if len({_file(name) for name in curves}) < len(curves):
+        raise InputError(
+            f"dataset.curves: the names {', '.join(curves)} differ only in signs that file names do not have"
+        )
+    problem = FitProblem(settings)
+    for name in problem.space.names:
+        value, parameter = float(problem.space.start(name)), problem.space.parameters[name]
+        if not float(parameter.lower) <= value <= float(parameter.upper):
+            raise InputError(
+                f"{parameter.path}={value:g}: the device must lie inside the bounds of parameters.{name}, "
+                f"{float(parameter.lower):g} to {float(parameter.upper):g}"
+            )
+    points, free = len(problem.measured.y), len(problem.space.names)
+    if points + len(problem.space.prior_residuals(jnp.asarray(problem.space.baseline))) < free:
+        raise InputError(f"parameters: {free} are free, but only {points} points are measured; freeze some")
+
+
+def run(settings: FitSettings, folder: RunFolder | None, console: Console) -> int:
+    """Fit, examine and report. `folder` is None for a dry run. Returns 0 if a fit has converged, else 1."""
+    begun = time.monotonic()
+    problem = FitProblem(settings)
+    fitter = settings.fitter
+    console.print(f"compiling the model of {len(problem.names)} curves, {sum(problem.counts)} points, and its Jacobian")
+    residuals = problem.compile()
+    start = problem.space.baseline
+    before = residuals(start)
+    _print_start(problem, before, console)
+    if folder is None:
+        one = _seconds(residuals, start)
+        refits = fitter.profile_points and 8 * len(start)
+        total = one * (fitter.starts * STARTS_WORTH + refits * 4) / 1.5
+        console.print(f"estimated time: {duration(total)}, besides the compilation; nothing was written")
+        return 0
+
+    with Reporter(console, "fit", fitter.starts) as reporter:
+        minima = solve_all(
+            residuals,
+            start,
+            fitter,
+            lambda done, best: reporter.update(done, best_chi2=f"{best.evaluation.chi2:.4g}", failed=str(best.failed)),
+        )
+    best = minima[0]
+    if best.failed == len(problem.measured.y):
+        message = "the device could not be solved at any measured point, from any start"
+        folder.write_json(
+            "result.json",
+            {"schema": SCHEMA, "job": "fit", "device": settings.device.name, "status": "failed", "message": message},
+        )
+        console.print(message)
+        return 1
+    bounds = at_bounds(best, fitter)
+    linear = linearise(best, [bound is not None for bound in bounds], fitter)
+    found: list[Profile] = []
+    if fitter.profile_points:
+        with Reporter(console, "profiles", len(start)) as reporter:
+            found = profiles(residuals, best, linear, fitter, lambda done: reporter.update(done))
+
+    names = _write_tables(problem, best, linear, found, before, folder)
+    values = problem.space.values(jnp.asarray(best.z))
+    fitted = problem.space.at(jnp.asarray(best.z)).device
+    folder.write_yaml("fitted.yaml", write(fitted), comment=_comment(settings, best))
+    result = _result(problem, settings, minima, bounds, linear, found, before, values, names)
+    result["convergence"] |= {
+        "evaluations": residuals.evaluations,
+        "compile_s": residuals.compile_s,
+        "wall_s": time.monotonic() - begun,
+    }
+    folder.write_json("result.json", result)
+    folder.update_manifest(sources=sorted({*data.sources(settings.device), *filter(None, [settings.dataset.source])}))
+    write_report(folder)
+    _print_result(result, console)
+    return 0 if best.converged and not best.failed else 1
+
+
+def _seconds(residuals: Residuals, z: np.ndarray) -> float:
+    begun = time.monotonic()
+    residuals(z)
+    return time.monotonic() - begun
+
+
+def _comment(settings: FitSettings, best: Solution) -> str:
+    return f"{settings.device.name} with the numbers of a fit, chi^2 = {best.evaluation.chi2:.4g}; use it as device=..."
+
+
+def _file(name: str) -> str:
+    """A curve's name, as far as it can stand in the name of a file."""
+    return "curve_" + re.sub(r"[^\w-]", "_", name)
+
+
+# --- tables ------------------------------------------------------------------------------------------------------
+
+
+def _write_tables(
+    problem: FitProblem,
+    best: Solution,
+    linear: Linearised,
+    found: list[Profile],
+    before: Evaluation,
+    folder: RunFolder,
+) -> dict[str, Any]:
+    """One table per curve, and those of profiles and correlations. Returns what result.json says of them."""
+    after = best.evaluation
+    columns = [problem.by_curve(rows) for rows in (after.values, before.values, after.residual)]
+    fails = [problem.by_curve(rows) for rows in (after.failed, before.failed)]
+    tables: dict[str, Any] = {}
+    for name, curve in problem.curves.items():
+        measured, values, first, residual = curve.columns, *(column[name] for column in columns)
+        unit = measured.y_name
+        table = {
+            measured.x_name: measured.x,
+            f"measured_{unit}": measured.y,
+            f"sigma_{unit}": curve.sigma,
+            f"model_{unit}": np.where(fails[0][name], np.nan, values),
+            f"start_{unit}": np.where(fails[1][name], np.nan, first),
+            "residual": np.where(fails[0][name], np.nan, residual),
+            "solved": ~fails[0][name],
+        }
+        folder.write_table(_file(name), table)
+        tables[_file(name)] = {"file": f"{_file(name)}.csv", "shows": f"{name}: measured, fitted, before the fit"}
+    if found:
+        rows: dict[str, list[Any]] = {key: [] for key in ("parameter", "unit", "value", "chi2_rise")}
+        for name, each in zip(problem.space.names, found, strict=True):
+            parameter = problem.space.parameters[name]
+            for z, rise in zip(each.z, each.rise, strict=True):
+                for key, cell in zip(rows, (name, parameter.unit, float(parameter.value(z)), float(rise)), strict=True):
+                    rows[key].append(cell)
+        folder.write_table("profiles", rows)
+        tables["profiles"] = {"file": "profiles.csv", "shows": "least chi^2 of all others along every parameter"}
+    correlation: dict[str, Any] = {"parameter": list(problem.space.names)}
+    correlation |= {name: linear.correlation[:, place] for place, name in enumerate(problem.space.names)}
+    folder.write_table("correlation", correlation)
+    tables["correlation"] = {"file": "correlation.csv", "shows": "correlation coefficients of the parameters"}
+    return tables
+
+
+# --- result.json -------------------------------------------------------------------------------------------------
+
+
+def _result(
+    problem: FitProblem,
+    settings: FitSettings,
+    minima: list[Solution],
+    bounds: list[str | None],
+    linear: Linearised,
+    found: list[Profile],
+    before: Evaluation,
+    values: dict[str, Any],
+    tables: dict[str, Any],
+) -> dict[str, Any]:
+    best, space = minima[0], problem.space
+    statistics = _statistics(best, bounds, settings)
+    residual, failed = problem.by_curve(best.evaluation.residual), problem.by_curve(best.evaluation.failed)
+    earlier = problem.by_curve(before.residual)
+    unsettled = in_words(linear, space.names, [space.parameters[name].log for name in space.names])
+    complete = best.converged and not best.failed
+    return {
+        "schema": SCHEMA,
+        "job": "fit",
+        "device": settings.device.name,
+        "status": "converged" if complete else "partly failed" if best.failed else "not converged",
+        "message": _message(best, statistics),
+        "parameters": _parameters(problem, best, bounds, linear, found, values),
+        "statistics": statistics,
+        "curves": {
+            name: {
+                "kind": curve.kind,
+                "conditions": curve.conditions,
+                "x": curve.columns.x_name,
+                "y": curve.columns.y_name,
+                "log": curve.log,
+                "points": len(curve.columns.y),
+                "failed_points": int(failed[name].sum()),
+                "chi2": float(residual[name] @ residual[name]),
+                "chi2_start": float(earlier[name] @ earlier[name]),
+                "table": _file(name),
+            }
+            for name, curve in problem.curves.items()
+        },
+        "correlation": {
+            name: {other: float(linear.correlation[i, j]) for j, other in enumerate(space.names)}
+            for i, name in enumerate(space.names)
+        },
+        "directions": [
+            {
+                "known_to": float(1 / max(value, 1e-30)),
+                "parameters": {name: float(direction[place]) for place, name in enumerate(space.names)},
+            }
+            for value, direction in zip(linear.singular_values, linear.directions, strict=True)
+        ],
+        "unsettled": unsettled,
+        "entangled": _entangled(space.names, linear),
+        "minima": [
+            {
+                "chi2": each.evaluation.chi2,
+                "cost": each.cost,
+                "starts": each.starts,
+                "failed_points": each.failed,
+                "message": each.message,
+                "parameters": {name: float(value) for name, value in space.values(jnp.asarray(each.z)).items()},
+            }
+            for each in minima
+        ],
+        "convergence": {"starts": settings.fitter.starts, "loss": settings.fitter.loss},
+        "repeat": "invdesign simulate device=fitted.yaml",
+        "warnings": _warnings(problem, best, bounds, statistics, unsettled, found),
+        "tables": tables,
+    }
+
+
+def _statistics(best: Solution, bounds: list[str | None], settings: FitSettings) -> dict[str, Any]:
+    """Goodness of fit, with the standard deviations taken at their word. Failed points do not count."""
+    kept = np.append(
+        ~best.evaluation.failed, np.ones(len(best.evaluation.residual) - len(best.evaluation.failed), bool)
+    )
+    chi2, rows = float(np.sum(best.evaluation.residual[kept] ** 2)), int(kept.sum())
+    free = sum(bound is None for bound in bounds)
+    freedom = rows - free
+    return {
+        "chi2": chi2,
+        "rows": rows,
+        "free_parameters": free,
+        "degrees_of_freedom": freedom,
+        "reduced_chi2": chi2 / freedom if freedom > 0 else None,
+        "probability": float(chi2_distribution.sf(chi2, freedom)) if freedom > 0 else None,
+        "aic": chi2 + 2 * free,
+        "bic": chi2 + free * float(np.log(rows)),
+    }
+
+
+def _message(best: Solution, statistics: dict[str, Any]) -> str:
+    text = f"chi^2 = {statistics['chi2']:.4g} with {statistics['degrees_of_freedom']} degrees of freedom"
+    if best.failed:
+        return f"{text}; the device was not solved at {best.failed} points, which do not count"
+    return text if best.converged else f"{text}; {best.message}"
+
+
+def _parameters(
+    problem: FitProblem,
+    best: Solution,
+    bounds: list[str | None],
+    linear: Linearised,
+    found: list[Profile],
+    values: dict[str, Any],
+) -> dict[str, Any]:
+    space, table = problem.space, {}
+    for name in space.order:
+        parameter = space.parameters[name]
+        row: dict[str, Any] = {
+            "unit": parameter.unit,
+            "path": parameter.path,
+            "start": float(space.start(name)),
+            "value": float(values[name]),
+            "lower": float(parameter.lower),
+            "upper": float(parameter.upper),
+            "log": parameter.log,
+            "status": "tied" if parameter.tied_to else "frozen" if parameter.frozen else "free",
+            "at_bound": None,
+        }
+        if name in space.names:
+            place = space.names.index(name)
+            z, sigma = float(best.z[place]), float(linear.sigma[place])
+            slope = float(jax.grad(lambda z, p=parameter: p.value(z))(z))
+            row["at_bound"] = bounds[place]
+            row["standard_error"] = abs(slope) * sigma
+            for level, width in LEVELS.items():
+                row[f"interval_{level}"] = [float(parameter.value(z + side * width * sigma)) for side in (-1, 1)]
+            for level in LEVELS if found else ():
+                ends = found[place].intervals[level]
+                row[f"profile_{level}"] = [None if end is None else float(parameter.value(end)) for end in ends]
+        table[name] = row
+    return table
+
+
+def _entangled(names: tuple[str, ...], linear: Linearised) -> list[str]:
+    """Pairs of parameters whose estimates move together."""
+    pairs = [(i, j) for i in range(len(names)) for j in range(i) if abs(linear.correlation[i, j]) > ENTANGLED]
+    pairs.sort(key=lambda pair: -abs(linear.correlation[pair]))
+    return [f"{names[j]} and {names[i]} are correlated, {linear.correlation[i, j]:+.3f}" for i, j in pairs]
+
+
+def _warnings(
+    problem: FitProblem,
+    best: Solution,
+    bounds: list[str | None],
+    statistics: dict[str, Any],
+    unsettled: list[str],
+    found: list[Profile],
+) -> list[str]:
+    said = []
+    if not best.converged:
+        said.append(best.message)
+    if best.failed:
+        per_curve = problem.by_curve(best.evaluation.failed)
+        where = ", ".join(f"{name} ({int(failed.sum())})" for name, failed in per_curve.items() if failed.any())
+        said.append(f"the device was not solved at all points of {where}")
+    chance, reduced = statistics["probability"], statistics["reduced_chi2"]
+    if chance is not None and chance < UNLIKELY:
+        said.append(
+            f"chi^2 per degree of freedom is {reduced:.3g}: the model misses the data by more than their standard "
+            "deviations, so that the errors of the parameters say too little"
+        )
+    if chance is not None and chance > 1 - UNLIKELY:
+        said.append(f"chi^2 per degree of freedom is {reduced:.3g}: the standard deviations of the data are too large")
+    for name, bound in zip(problem.space.names, bounds, strict=True):
+        if bound:
+            said.append(f"{name} is at its {bound} bound and held there for the errors of the others; see its profile")
+    deepest = min((float(each.rise.min()) for each in found), default=0.0)
+    if deepest < -0.05:
+        said.append(f"a profile went {-deepest:.2g} below the best chi^2 found; fit again with more starts")
+    return said + unsettled
+
+
+# --- what the terminal shows -------------------------------------------------------------------------------------
+
+
+def _print_start(problem: FitProblem, before: Evaluation, console: Console) -> None:
+    residual, failed = problem.by_curve(before.residual), problem.by_curve(before.failed)
+    console.print("the device as it is:")
+    for name, curve in problem.curves.items():
+        lost = f", {int(failed[name].sum())} not solved" if failed[name].any() else ""
+        count, chi2 = len(residual[name]), residual[name] @ residual[name]
+        console.print(f"  {name} ({curve.kind}): {count} points, chi^2 = {chi2:.4g}{lost}")
+    console.print(f"free parameters: {', '.join(problem.space.names)}")
+
+
+def _print_result(result: dict[str, Any], console: Console) -> None:
+    console.print(result["message"])
+    for name, row in result["parameters"].items():
+        if row["status"] != "free":
+            continue
+        error = f" ± {row['standard_error']:.2g}" if np.isfinite(row["standard_error"]) else ""
+        bound = f" (at its {row['at_bound']} bound)" if row["at_bound"] else ""
+        unit = "" if row["unit"] == "1" else f" {row['unit']}"
+        console.print(f"  {name}: {row['start']:.4g} -> {row['value']:.5g}{error}{unit}{bound}")
+    for sentence in result["warnings"]:
+        console.print(f"warning: {sentence}", soft_wrap=True)
