@@ -22,6 +22,7 @@ JOBS = {
     "simulate": "compute and plot everything about one device: bands, J-V, EQE, bandwidth, noise, detectivity",
     "optimize": "find the design with the highest detectivity inside bounds and constraints",
     "validate": "check the physics and the numerics on your own device",
+    "reproduce": "ask the model every statement of the paper behind the default device",
     "fit": "find the numbers of a device that reproduce measured curves, and how well they are known",
 }
 OTHERS = {

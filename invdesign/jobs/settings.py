@@ -1,6 +1,7 @@
 """What each job can be told. A field here is a key of `conf/<job>.yaml`; its unit and range are checked on reading."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -120,9 +121,27 @@ def _check_variable(settings: eqx.Module, group: str, name: str, variables: Mapp
         raise InputError(f"{group}.{name}.tied_to={target}: must be one of {others}")
 
 
+class Alternative(eqx.Module):
+    """The same device with some of its numbers changed."""
+
+    device: dict[str, Any] = eqx.field(metadata=dict(doc="keys of the device that differ, as in its YAML"))
+    reason: str = setting(default="", doc="what it is for")
+
+
+class ReproduceSettings(eqx.Module):
+    """`invdesign reproduce`."""
+
+    device: Device
+    compared: dict[str, Device] = eqx.field(default_factory=dict)
+    alternatives: dict[str, Alternative] = eqx.field(default_factory=dict)
+    outputs: str = setting(default="outputs", doc="folder of all results")
+    compile_cache: bool = setting(default=True, doc="keep compiled programs in the user's cache directory")
+
+
 SETTINGS: dict[str, type] = {
     "simulate": SimulateSettings,
     "optimize": OptimizeSettings,
     "validate": ValidateSettings,
+    "reproduce": ReproduceSettings,
     "fit": FitSettings,
 }

@@ -1,0 +1,459 @@
+"""How each statement of the paper is read from the solved operating points, and why some cannot be.
+
+A measure is a function of `Solved` that returns the number in the statement's unit: nan if the model has the physics
+but not the event (no gain of one at any bias, say), None if there is no device to compare with.
+"""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from invdesign.constants import HC_EV_NM
+from invdesign.jobs.reproduction import (
+    ASK,
+    BLUE_NM,
+    COOLING_K,
+    EXCITON_NM,
+    LASER_NM,
+    READ_BIAS_V,
+    RED_NM,
+    Solved,
+    crossing,
+    emission_rate,
+    exit_rates,
+    field_shares,
+)
+
+Measure = Callable[[Solved], float | None]
+
+PICO, PERCENT = 1e12, 100.0
+PULSE_FIELD = 0.2
+"""MV/cm, of the transient absorption."""
+FAINT = 0.1
+"""An absorption or a response ends where it has fallen to this part of the exciton peak."""
+HOST_EDGE_PER_CM = 1e3
+"""The host's absorption ends where its coefficient falls below this, in a direct gap within kT of the edge."""
+LINEAR_LOSS = 0.2
+"""Responsivity counts as constant while it has lost less than this, the tolerance of the paper's noise readings."""
+DENSITY_PBS, DENSITY_PEROVSKITE = 7.6, 4.1
+"""g/cm3, of PbS and MAPb(I,Br)3 (handbook values; the second within 2 % of X-ray densities)."""
+HALIDE_OVER_PEROVSKITE = 445.3 / 596.5
+"""Molar masses of PbI(5/3)Br(1/3) and MAPbI2.5Br0.5."""
+
+
+# --- materials and optics ------------------------------------------------------------------------------------------
+
+
+def _thickness(layer: str) -> Measure:
+    return lambda s: float(s.device.layers[layer].thickness_nm) if layer in s.device.layers else float("nan")
+
+
+def _halide(s: Solved) -> float:
+    """Bromine per formula unit MAPbX3; nan for another host."""
+    return 3 * float(getattr(s.film.host, "bromide_fraction", np.nan))
+
+
+def _mass_ratio(s: Solved) -> float:
+    """Dots to perovskite by mass, from the volume fraction."""
+    fraction = float(s.film.dots.volume_fraction)
+    return fraction * DENSITY_PBS / ((1 - fraction) * DENSITY_PEROVSKITE)
+
+
+def _extinction(s: Solved, host: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Absorption coefficient (cm^-1) of the film or of its host over wavelength (nm)."""
+    wavelength = np.arange(500.0, 1601.0, 1.0)
+    material = s.film.host if host else s.film
+    index = np.sqrt(np.asarray(material.permittivity(jnp.asarray(wavelength)), complex))
+    return wavelength, 4 * np.pi * np.imag(index) / (wavelength * 1e-7)
+
+
+def _exciton_peak(s: Solved) -> float:
+    """Where the film's absorption has its first maximum from the long-wave side, nm."""
+    wavelength, alpha = _extinction(s, host=False)
+    rising = np.flatnonzero(np.diff(alpha[::-1]) < 0)
+    return float(wavelength[::-1][rising[0]])
+
+
+def _onset(s: Solved) -> float:
+    """Where the film's absorption has fallen to a tenth of its exciton peak, nm."""
+    wavelength, alpha = _extinction(s, host=False)
+    peak = _exciton_peak(s)
+    beyond = wavelength >= peak
+    return crossing(wavelength[beyond], -alpha[beyond], -FAINT * float(alpha[wavelength == peak][0]))
+
+
+def _host_cutoff(s: Solved) -> float:
+    wavelength, alpha = _extinction(s, host=True)
+    return crossing(wavelength, -alpha, -HOST_EDGE_PER_CM)
+
+
+def _host_gap(s: Solved) -> float:
+    return float(s.film.host.bulk(s.device.kT).band_gap)
+
+
+def _offset(carrier: int) -> Measure:
+    return lambda s: float(s.film.offsets_eV(s.film.host.bulk(s.device.kT))[carrier])
+
+
+def _field_ratio(s: Solved) -> float:
+    """Field in a dot over that in the host."""
+    inside, host = field_shares(s)
+    return inside / host
+
+
+# --- dots in the field ---------------------------------------------------------------------------------------------
+
+
+def _thermalisation(s: Solved) -> float:
+    return PICO * float(s.film.dots.capture_time_s)
+
+
+def _capture_probability(mobility: float) -> Measure:
+    """Per dot passed, at 1 MV/cm: a row of the table of capture, between its points by ln."""
+
+    def measure(s: Solved) -> float:
+        grid, probability = _capture_curve(s)
+        return float(np.exp(np.interp(np.log(mobility), np.log(grid), np.log(probability))))
+
+    return measure
+
+
+def _capture_curve(s: Solved) -> tuple[np.ndarray, np.ndarray]:
+    table = s.tables["capture"]
+    here = (table["field_V_per_cm"] == 1e6) & (table["capture_time_ps"] == table["capture_time_ps"].min())
+    return table["mobility_cm2_per_Vs"][here], table["capture_probability"][here]
+
+
+def _capture_mobility(s: Solved) -> float:
+    grid, probability = _capture_curve(s)
+    return crossing(grid, -probability, -0.1, logarithmic=True)
+
+
+def _tunnelling_share(s: Solved) -> tuple[np.ndarray, np.ndarray]:
+    """Field (MV/cm) and the electron's tunnelling over thermionic emission."""
+    table = s.tables["rates"]
+    ratio = table["electron_field_emission_per_s"] / table["electron_thermionic_per_s"]
+    return table["field_V_per_cm"] / 1e6, ratio
+
+
+def _emission_order(s: Solved) -> float:
+    """The ratio at 0.2 MV/cm, the strongest field that the paper applies, if it is below one at 0.01 MV/cm; else 0."""
+    field, ratio = _tunnelling_share(s)
+    low, high = np.interp([0.01, PULSE_FIELD], field, ratio)
+    return float(high if low < 1 else 0)
+
+
+def _crossover(s: Solved) -> float:
+    field, ratio = _tunnelling_share(s)
+    return crossing(field, ratio, 1.0, logarithmic=True)
+
+
+def _capture_change(s: Solved) -> float:
+    """Field (MV/cm) at which the electron's capture rate has doubled."""
+    table = s.tables["rates"]
+    rate = table["electron_capture_per_s"]
+    return crossing(table["field_V_per_cm"] / 1e6, rate / rate[0], 2.0, logarithmic=True)
+
+
+def _exciton_decay(field: float) -> Measure:
+    """Life of the state with both carriers, ps."""
+    return lambda s: PICO / sum(exit_rates(s, field))
+
+
+def _injection_time(s: Solved) -> float:
+    """Time in which the electron leaves, ps."""
+    return PICO / emission_rate(s, "electron", PULSE_FIELD)
+
+
+# --- current and field of the device -------------------------------------------------------------------------------
+
+
+def _saturation_field(s: Solved) -> float:
+    """Film field (MV/cm) at which the EQE at 1240 nm has come to 90 % of that at the highest bias."""
+    eqe = s.eqe_over_bias(EXCITON_NM)
+    return crossing(s.film_field_MV_per_cm, eqe, 0.9 * eqe[-1])
+
+
+def _majority_field(s: Solved) -> float:
+    """Film field (MV/cm) at which half of what the dots absorb is collected."""
+    return crossing(s.film_field_MV_per_cm, s.eqe_over_bias(EXCITON_NM) / s.absorptance(EXCITON_NM), 0.5)
+
+
+def _tunnelling_onset(column: str, scale: float) -> Measure:
+    """Where ln(J/F^2) of the dark current begins to rise with the field and does so up to the highest bias."""
+
+    def measure(s: Solved) -> float:
+        table = s.tables["jv"]
+        reverse = np.flatnonzero(table["voltage_V"] < 0)[::-1]  # from weak to strong fields
+        rises = np.diff(table["dark_ln_J_per_F2"][reverse]) > 0
+        falling = np.flatnonzero(~rises)
+        start = int(falling[-1]) + 1 if falling.size else 0
+        return float(scale * table[column][reverse[start]]) if start < len(rises) else float("nan")
+
+    return measure
+
+
+def _breakdown(s: Solved) -> float:
+    """Reverse bias at which the peak field of the film comes to its breakdown field."""
+    peak = s.run.by_bias.numbers["peak_field"][s.film_name]
+    limit = float(s.device.bulk(s.film_name).breakdown_field)
+    within = crossing(s.reverse_bias_V, peak, limit)
+    # beyond the sweep the field follows its last slope, which is that of depleted contacts
+    slope = (peak[-1] - peak[-5]) / (s.reverse_bias_V[-1] - s.reverse_bias_V[-5])
+    return within if np.isfinite(within) else float(s.reverse_bias_V[-1] + (limit - peak[-1]) / slope)
+
+
+def _rectification(s: Solved) -> float:
+    return abs(s.dark_density(1.0) / s.dark_density(-1.0))
+
+
+def _dark_against_dots(s: Solved) -> float | None:
+    other = s.compared.get("cqd_only")
+    return abs(s.dark_density(-READ_BIAS_V)) / other.dark_current_density_A_per_cm2 if other else None
+
+
+# --- response ------------------------------------------------------------------------------------------------------
+
+
+def _responsivity(s: Solved, bias: float) -> float:
+    """At the laser's wavelength, A/W."""
+    return s.eqe(LASER_NM, bias) * LASER_NM / HC_EV_NM
+
+
+def _flat_end(s: Solved) -> float:
+    response = s.eqe_over_bias(LASER_NM)
+    return crossing(s.reverse_bias_V, response / response[0], 1.1)
+
+
+def _gain(s: Solved) -> np.ndarray:
+    """EQE over absorptance at the laser's wavelength, at every bias."""
+    return s.eqe_over_bias(LASER_NM) / s.absorptance(LASER_NM)
+
+
+def _eqe(wavelength: float, bias: float) -> Measure:
+    return lambda s: PERCENT * s.eqe(wavelength, bias)
+
+
+def _rise(s: Solved, wavelength: float) -> float:
+    return s.eqe(wavelength, 3.0) / s.eqe(wavelength, 0.0)
+
+
+def _response_limit(s: Solved) -> float:
+    """Where the EQE at 0 V has fallen to a tenth of that at the exciton, nm."""
+    wavelength = s.run.ask.wavelength_nm
+    eqe = s.run.by_bias.numbers["eqe"][s.run.by_bias.rows(0.0)[0], s.run.asked_for]
+    beyond = wavelength >= EXCITON_NM
+    return crossing(wavelength[beyond], -eqe[beyond], -FAINT * s.eqe(EXCITON_NM, 0.0))
+
+
+def _bandwidth(bias: float) -> Measure:
+    return lambda s: s.figure("bandwidth_Hz", bias) / 1e3
+
+
+def _rise_time(s: Solved) -> float:
+    """10 to 90 % of a single pole with the bandwidth, microseconds."""
+    return 1e6 * np.log(9) / (2 * np.pi * s.figure("bandwidth_Hz", READ_BIAS_V))
+
+
+def _gain_bandwidth(s: Solved) -> float:
+    """At 3 V and 1240 nm, kHz."""
+    return s.figure("gain", 3.0) * s.figure("bandwidth_Hz", 3.0) / 1e3
+
+
+# --- noise and detectivity -----------------------------------------------------------------------------------------
+
+
+def _shot(s: Solved) -> float:
+    """Shot noise of the dark current at 1 V, A/rtHz; none flows at 0 V."""
+    return s.figure("shot_limit_A_per_rtHz", READ_BIAS_V)
+
+
+def _noise_ratio(frequency: float) -> Measure:
+    return lambda s: s.noise(frequency, 0.0) / _shot(s)
+
+
+def _noise_rise(s: Solved) -> float:
+    return s.figure("noise_A_per_rtHz", 3.0) / s.figure("noise_A_per_rtHz", 0.5)
+
+
+def _cold_noise(s: Solved) -> float:
+    row = int(s.cold.by_bias.rows(READ_BIAS_V)[0])
+    return float(s.cold.by_bias.numbers["figures"]["noise_A_per_rtHz"][row])
+
+
+def _linear_end(s: Solved) -> float:
+    """mW/cm2."""
+    return 1e3 * s.linearity.end(LINEAR_LOSS)
+
+
+def _linear_decades(s: Solved) -> float:
+    """From the light that equals the noise in 1 Hz to the upper end."""
+    noise = s.figure("noise_A_per_rtHz", READ_BIAS_V)
+    faintest = noise / _responsivity(s, READ_BIAS_V) / float(s.device.area_cm2)
+    return float(np.log10(s.linearity.end(LINEAR_LOSS) / faintest))
+
+
+def _linear_drop(s: Solved) -> float:
+    solved = s.linearity.responsivity_A_per_W[np.isfinite(s.linearity.responsivity_A_per_W)]
+    return float(solved[-1] / solved[0])
+
+
+def _visible(s: Solved) -> float:
+    """Largest detectivity between 400 and 700 nm."""
+    wavelength = s.run.ask.wavelength_nm
+    row = int(s.run.by_bias.rows(READ_BIAS_V)[0])
+    values = s.run.by_bias.numbers["detectivity"][row, s.run.asked_for]
+    return float(np.max(values[(wavelength >= 400) & (wavelength <= 700)]))
+
+
+def _detectivity_against(name: str, wavelength: float) -> Measure:
+    def measure(s: Solved) -> float | None:
+        other = s.compared.get(name)
+        return s.detectivity(wavelength, READ_BIAS_V) / other.detectivity_Jones[wavelength] if other else None
+
+    return measure
+
+
+# --- the list ------------------------------------------------------------------------------------------------------
+
+MEASURES: dict[str, Measure] = {
+    "tio2_thickness": _thickness("TiO2"),
+    "film_thickness": lambda s: float(s.device.layers[s.film_name].thickness_nm),
+    "spiro_thickness": _thickness("spiro"),
+    "gold_results": _thickness("Au"),
+    "gold_methods": _thickness("Au"),
+    "iodine": lambda s: 3 - _halide(s),
+    "bromine": _halide,
+    "mass_ratio_film": _mass_ratio,
+    "mass_ratio_solution": lambda s: _mass_ratio(s) / HALIDE_OVER_PEROVSKITE,
+    "area": lambda s: float(s.device.area_cm2),
+    "load": lambda s: ASK.load_ohm,
+    "laser_wavelength": lambda s: LASER_NM,
+    "exciton_wavelength": _exciton_peak,
+    "exciton_energy": lambda s: float(s.film.dots.exciton_energy_eV),
+    "onset_wavelength": _onset,
+    "onset_energy": lambda s: HC_EV_NM / _onset(s),
+    "host_cutoff": _host_cutoff,
+    "host_gap": _host_gap,
+    "hole_offset": _offset(1),
+    "electron_offset": _offset(0),
+    "dot_permittivity": lambda s: float(s.film.dots.relative_permittivity),
+    "host_permittivity": lambda s: float(s.film.host.bulk(s.device.kT).permittivity),
+    "field_ratio": _field_ratio,
+    "saturation_field": _saturation_field,
+    "thermalisation_time": _thermalisation,
+    "capture_mobility": _capture_mobility,
+    "capture_probability": _capture_probability(10.0),
+    "capture_field": lambda s: 1.0,
+    "emission_order": _emission_order,
+    "crossover_field": _crossover,
+    "capture_change": _capture_change,
+    "majority_collected": _majority_field,
+    "tunnelling_onset_field": _tunnelling_onset("mean_field_V_per_cm", 1e-6),
+    "tunnelling_onset_bias": _tunnelling_onset("voltage_V", -1.0),
+    "breakdown_bias": _breakdown,
+    "fast_decay_rest": _exciton_decay(0.0),
+    "fast_decay_field": _exciton_decay(PULSE_FIELD),
+    "slow_decay_rest": _exciton_decay(0.0),
+    "injection_time": _injection_time,
+    "pulse_field": lambda s: PULSE_FIELD,
+    "rectification": _rectification,
+    "dark_against_dots": _dark_against_dots,
+    "flat_responsivity": lambda s: 1e3 * _responsivity(s, 0.0),
+    "flat_end": _flat_end,
+    "turn_on": lambda s: _responsivity(s, 0.5) / _responsivity(s, 0.0),
+    "unity_gain_bias": lambda s: crossing(s.reverse_bias_V, _gain(s), 1.0),
+    "gain_above_one": lambda s: float(np.max(_gain(s))),
+    "gain_max": lambda s: s.eqe(LASER_NM, 6.0) / s.absorptance(LASER_NM),
+    "gain_max_bias": lambda s: float(s.reverse_bias_V[np.argmax(_gain(s))]),
+    "eqe_400_0V": _eqe(BLUE_NM, 0.0),
+    "eqe_1240_0V": _eqe(EXCITON_NM, 0.0),
+    "eqe_1240_1V": _eqe(EXCITON_NM, 1.0),
+    "eqe_400_3V": _eqe(BLUE_NM, 3.0),
+    "eqe_1240_3V": _eqe(EXCITON_NM, 3.0),
+    "response_limit": _response_limit,
+    "eqe_rise": lambda s: _rise(s, EXCITON_NM),
+    "eqe_rise_colour": lambda s: _rise(s, EXCITON_NM) / _rise(s, BLUE_NM),
+    "rise_time": _rise_time,
+    "bandwidth": _bandwidth(READ_BIAS_V),
+    "gain_bandwidth": _gain_bandwidth,
+    "noise_1Hz": lambda s: PICO * s.noise(1.0, 0.0),
+    "shot_noise": lambda s: PICO * _shot(s),
+    "noise_excess_1Hz": _noise_ratio(1.0),
+    "noise_excess_1kHz": _noise_ratio(1e3),
+    "noise_rise": _noise_rise,
+    "noise_headline": lambda s: PICO * s.figure("noise_A_per_rtHz", READ_BIAS_V),
+    "cooling": lambda s: COOLING_K,
+    "cooling_noise": lambda s: s.figure("noise_A_per_rtHz", READ_BIAS_V) / _cold_noise(s),
+    "cold_noise": lambda s: PICO * _cold_noise(s),
+    "linear_decades": _linear_decades,
+    "linear_end": _linear_end,
+    "linear_range": lambda s: 10 * _linear_decades(s),
+    "linear_drop": _linear_drop,
+    "detectivity_floor": lambda s: s.detectivity(EXCITON_NM, READ_BIAS_V),
+    "detectivity_swir": lambda s: s.detectivity(EXCITON_NM, READ_BIAS_V),
+    "detectivity_visible": _visible,
+    "detectivity_against_dots": _detectivity_against("cqd_only", EXCITON_NM),
+    "visible_on_par": _detectivity_against("perovskite_only", RED_NM),
+    "stability_bias": lambda s: READ_BIAS_V,
+}
+"""By the id of the statement."""
+
+INPUTS = frozenset(
+    (
+        *("tio2_thickness", "film_thickness", "spiro_thickness", "gold_results", "gold_methods", "iodine", "bromine"),
+        *("mass_ratio_film", "mass_ratio_solution", "area", "load", "laser_wavelength", "exciton_energy", "host_gap"),
+        *("electron_offset", "dot_permittivity", "host_permittivity", "thermalisation_time", "capture_field"),
+        *("pulse_field", "breakdown_bias", "shot_noise", "cooling", "stability_bias"),
+    )
+)
+"""Statements that went into the device or into the question: to meet them is no result of the model."""
+
+TRANSIENTS = "transients under a pulse"
+MISSING: dict[str, str] = {
+    "aperture": "the lateral geometry: the model has one dimension, and light everywhere",
+    "eqe_chopping": "a chopper: the response is that to a weak sine, at 1 kHz",
+    "eqe_irradiance": "a level of light: the response is that to weak light",
+    "wavefunctions": "wave functions inside a dot",
+    "emission_over_capture": "nonlocal field emission: in the local form the field drives emission and capture alike",
+    "pulse_wavelength": TRANSIENTS,
+    "pulse_fluence": TRANSIENTS,
+    "transfer_wavelength": TRANSIENTS,
+    "transfer_fluence": TRANSIENTS,
+    "pulse_rate": TRANSIENTS,
+    "host_decay": TRANSIENTS,
+    "pure_decays": TRANSIENTS,
+    "gain_origin": "contacts that inject",
+    "noise_knee": "1/f noise",
+    "flicker_origin": "1/f noise",
+    "stability": "ageing",
+}
+"""Statements that the model cannot be asked, with what it lacks."""
+
+LACKS: dict[str, str] = {
+    "fast_decay_rest": "a second population of dots: one lifetime stands for both decays",
+    "fast_decay_field": "a second population of dots: one lifetime stands for both decays",
+    "slow_decay_rest": "a second population of dots: one lifetime stands for both decays",
+    "capture_change": "nonlocal field emission: in the local form the field drives emission and capture alike",
+    "tunnelling_onset_field": "injection or leakage that grows with the field: the dark current is an ohmic shunt",
+    "tunnelling_onset_bias": "injection or leakage that grows with the field: the dark current is an ohmic shunt",
+    "flat_responsivity": "mobile ions, which screen the built-in field",
+    "flat_end": "mobile ions, which screen the built-in field",
+    "turn_on": "mobile ions, which screen the built-in field",
+    "eqe_400_0V": "mobile ions, which screen the built-in field",
+    "eqe_1240_0V": "mobile ions, which screen the built-in field",
+    "eqe_rise": "mobile ions, which screen the built-in field",
+    "unity_gain_bias": "contacts that inject",
+    "gain_above_one": "contacts that inject",
+    "gain_max": "contacts that inject",
+    "gain_bandwidth": "contacts that inject",
+    "eqe_1240_3V": "contacts that inject",
+    "bandwidth": "nonlocal field emission, which recaptures less",
+    "rise_time": "nonlocal field emission, which recaptures less",
+    "noise_1Hz": "1/f noise",
+    "noise_excess_1Hz": "1/f noise",
+    "cooling_noise": "a leakage that depends on temperature",
+    "linear_end": "traps that light fills",
+}
+"""Where a value that misses its range would be moved by a process that the model does not have."""

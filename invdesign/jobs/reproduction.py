@@ -1,0 +1,303 @@
+"""The operating points that all statements of the paper are read from; each is solved once.
+
+One simulation of the device at the paper's biases, wavelengths and frequencies, one of it after cooling, a series of
+light levels, and the dark current and detectivity of the comparison devices.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from invdesign.analyses.operating_point import OperatingPoint, operate
+from invdesign.analyses.readout import Noiseless
+from invdesign.device.device import Device
+from invdesign.device.illumination import Monochromatic
+from invdesign.figures.registry import characterise
+from invdesign.jobs.simulation import COMPARED_WAVELENGTH_NM, Ask, Simulation, simulate
+from invdesign.jobs.tables.common import Table, dotted
+from invdesign.jobs.tables.currents import jv, mean_field
+from invdesign.jobs.tables.dots import capture, rates
+from invdesign.materials.optical import extrapolated
+from invdesign.materials.quantum_dots import DotsInHost
+from invdesign.optics.stack import solve as solve_stack
+
+EXCITON_NM, LASER_NM, BLUE_NM, RED_NM = 1240.0, COMPARED_WAVELENGTH_NM, 400.0, 600.0
+"""Exciton of the dots, laser diode, the other wavelength of the paper's EQE, and one in the middle of the visible."""
+READ_BIAS_V = 1.0
+"""Reverse bias of rows whose bias the paper does not state: that of its stability test."""
+COOLING_K = 25.0
+BIASES_V = (0.0, 0.3, 0.5, 1.0, 2.0, 3.0, 6.0)
+ASK = Ask(
+    voltage_V=np.round(np.arange(-7.0, 1.01, 0.25), 9),
+    reverse_bias_V=BIASES_V,
+    wavelength_nm=np.arange(350.0, 1451.0, 10.0),
+    frequency_Hz=np.logspace(0, 6, 25),
+    read_wavelength_nm=EXCITON_NM,
+    read_frequency_Hz=1e3,
+    load_ohm=50.0,
+    irradiance_W_per_cm2=1e-4,
+    readout=Noiseless(),
+)
+IRRADIANCE_W_PER_CM2 = np.logspace(-10, 1, 34)
+"""Light of the linearity, at the laser's wavelength; 1e-10 is where the paper's six decades begin."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Linearity:
+    """Photocurrent over light at `READ_BIAS_V`."""
+
+    irradiance_W_per_cm2: np.ndarray
+    responsivity_A_per_W: np.ndarray
+    """Difference of the lit and the dark current over the power; nan where a solve has failed."""
+
+    def end(self, loss: float) -> float:
+        """Irradiance (W/cm2) at which responsivity has fallen by the part `loss`; nan if it does not."""
+        fallen = 1 - self.responsivity_A_per_W / self.responsivity_A_per_W[0]
+        return crossing(self.irradiance_W_per_cm2, fallen, loss, logarithmic=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """Another device at `READ_BIAS_V`; nan where its solve has failed."""
+
+    dark_current_density_A_per_cm2: float
+    detectivity_Jones: Mapping[float, float]
+    """By wavelength, nm."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Solved:
+    """Everything rows are read from."""
+
+    run: Simulation
+    cold: Simulation
+    """After cooling."""
+    linearity: Linearity
+    compared: Mapping[str, Compared]
+    tables: Mapping[str, Table]
+    """jv, rates and capture of `invdesign simulate`."""
+
+    @property
+    def device(self) -> Device:
+        return self.run.device
+
+    @property
+    def film(self) -> DotsInHost:
+        """The layer with dots."""
+        return dotted(self.device)[self.film_name]
+
+    @property
+    def film_name(self) -> str:
+        return next(iter(dotted(self.device)))
+
+    @property
+    def reverse_bias_V(self) -> np.ndarray:
+        """All reverse biases, ascending."""
+        return self.run.by_bias.reverse_bias_V
+
+    def eqe(self, wavelength_nm: float, reverse_bias_V: float) -> float:
+        """External quantum efficiency at 1 kHz."""
+        return float(self._at("eqe", wavelength_nm)[self._row(reverse_bias_V)])
+
+    def eqe_over_bias(self, wavelength_nm: float) -> np.ndarray:
+        """The same at every bias of `reverse_bias_V`."""
+        return self._at("eqe", wavelength_nm)
+
+    def absorptance(self, wavelength_nm: float) -> float:
+        """Absorptance of the active layers."""
+        return float(self._at("absorptance", wavelength_nm)[0])
+
+    def detectivity(self, wavelength_nm: float, reverse_bias_V: float) -> float:
+        return float(self._at("detectivity", wavelength_nm)[self._row(reverse_bias_V)])
+
+    def figure(self, name: str, reverse_bias_V: float) -> float:
+        """A figure of merit at 1240 nm and 1 kHz."""
+        if name == "bandwidth_Hz":
+            return float(self.run.bandwidth_Hz[self.run.ask.biases_V.index(reverse_bias_V)])
+        return float(self.run.by_bias.numbers["figures"][name][self._row(reverse_bias_V)])
+
+    def noise(self, frequency_Hz: float, reverse_bias_V: float) -> float:
+        """Current noise, A/rtHz, at one of the asked frequencies and biases."""
+        numbers = self.run.by_frequency
+        rows = numbers.rows(reverse_bias_V)
+        row = rows[np.argmin(np.abs(numbers.frequency_Hz[rows] - frequency_Hz))]
+        return float(numbers.numbers["figures"]["noise_A_per_rtHz"][row])
+
+    @property
+    def film_field_MV_per_cm(self) -> np.ndarray:
+        """Mean field of the layer with dots at every bias of `reverse_bias_V`."""
+        voltages = [self.run.index(bias) for bias in self.reverse_bias_V]
+        return mean_field(self.run, self.run.dark)[voltages] / 1e6
+
+    def dark_density(self, voltage_V: float) -> float:
+        """Dark current density, A/cm2, of a voltage (forward positive)."""
+        return float(self.run.dark.current_A[self.run.index(-voltage_V)]) / float(self.device.area_cm2)
+
+    def _row(self, reverse_bias_V: float) -> int:
+        return int(self.run.by_bias.rows(reverse_bias_V)[0])
+
+    def _at(self, name: str, wavelength_nm: float) -> np.ndarray:
+        place = int(np.argmin(np.abs(self.run.optical.wavelength_nm - wavelength_nm)))
+        return self.run.by_bias.numbers[name][:, place]
+
+
+def solve(device: Device, compared: Mapping[str, Compared]) -> Solved:
+    """Solve a device with dots; devices of the same structure share their compiled programs."""
+    run = simulate(device, ASK)
+    cold = simulate(dataclasses.replace(device, temperature_K=device.temperature_K - COOLING_K), ASK)
+    tables = {name: table for name, make in TABLES.items() if (table := make(run)) is not None}
+    return Solved(run, cold, linearity(device), compared, tables)
+
+
+TABLES: dict[str, Callable[[Simulation], Table | None]] = {"jv": jv, "rates": rates, "capture": capture}
+
+
+# --- light levels and other devices --------------------------------------------------------------------------------
+
+
+@jax.jit
+def _light_series(
+    device: Device, reverse_bias_V: Float[Array, ""], irradiance: Float[Array, " level"]
+) -> tuple[Array, Array, Array]:
+    """Dark current (A), and lit currents with whether they were solved; each level starts from the one before."""
+
+    def step(warm: Any, level: Array) -> tuple[Any, tuple[Array, Array]]:
+        light = Monochromatic(wavelength_nm=jnp.asarray(LASER_NM), irradiance_W_per_cm2=level)
+        point = operate(dataclasses.replace(device, illumination=light), -reverse_bias_V, warm=warm)
+        kept = jax.tree.map(lambda new, old: jnp.where(point.converged, new, old), point.state, warm)
+        return kept, (point.current_A, point.converged)
+
+    dark: OperatingPoint = operate(device, -reverse_bias_V)
+    currents, solved = jax.lax.scan(step, dark.state, irradiance)[1]
+    return dark.current_A, currents, solved & dark.converged
+
+
+def linearity(device: Device) -> Linearity:
+    """Responsivity to steady laser light, from the weakest to the strongest."""
+    light = IRRADIANCE_W_PER_CM2
+    bias = jnp.asarray(READ_BIAS_V)
+    dark, lit, solved = (np.asarray(part) for part in _light_series(device, bias, jnp.asarray(light)))
+    power = light * float(device.area_cm2)
+    return Linearity(light, np.where(solved, (dark - lit) / power, np.nan))
+
+
+@jax.jit
+def _characterised(device: Device) -> tuple[Array, Array, Array]:
+    c = characterise(device, READ_BIAS_V, jnp.asarray([EXCITON_NM, RED_NM]))
+    return c.dark_current_A / device.area_cm2, c.detectivity_Jones, c.point.converged
+
+
+def compare(device: Device) -> Compared:
+    """What rows ask of a comparison device."""
+    density, detectivity, solved = (np.asarray(part) for part in _characterised(device))
+    density, detectivity = (np.where(solved, part, np.nan) for part in (density, detectivity))
+    return Compared(abs(float(density)), dict(zip((EXCITON_NM, RED_NM), map(float, detectivity), strict=True)))
+
+
+# --- reading curves ------------------------------------------------------------------------------------------------
+
+
+def crossing(x: np.ndarray, y: np.ndarray, level: float, *, logarithmic: bool = False) -> float:
+    """The first x at which y reaches `level` from below, by straight lines (in ln x if `logarithmic`); nan if never."""
+    above = np.flatnonzero(y >= level)
+    if not above.size:
+        return float("nan")
+    place = int(above[0])
+    if place == 0:
+        return float(x[0])
+    axis = np.log(x) if logarithmic else x
+    at = np.interp(level, y[place - 1 : place + 1], axis[place - 1 : place + 1])
+    return float(np.exp(at) if logarithmic else at)
+
+
+# --- films on glass, and one excited dot ---------------------------------------------------------------------------
+
+
+def films(device: Device, dots_alone: Device | None) -> Table:
+    """1 - R - T of films of the host, of dots alone and of both on glass, as thick as the device's film."""
+    name = next(iter(dotted(device)))
+    film = device.layers[name].material
+    thickness = float(device.layers[name].thickness_nm)
+    glass = next((device.layers[each].material for each in device.order if each == "glass"), None)
+    materials = {"host": film.host, "dots_in_host": film}  # type: ignore[attr-defined]
+    if dots_alone is not None and name in dots_alone.layers:
+        materials["dots_alone"] = dots_alone.layers[name].material
+    wavelength = jnp.arange(400.0, 1601.0, 5.0)
+    table: Table = {"wavelength_nm": np.asarray(wavelength)}
+    for kind, material in materials.items():
+        substrate = jnp.ones(len(wavelength), complex) * 1.52**2 if glass is None else glass.permittivity(wavelength)
+        optics = solve_stack(
+            jnp.stack([material.permittivity(wavelength), substrate]),
+            jnp.asarray([thickness, 1e6]),
+            (True, False),
+            wavelength,
+        )
+        table[f"absorptance_{kind}"] = np.asarray(optics.absorptance[0])
+        table[f"extrapolated_{kind}"] = extrapolated(list(material.optical_models), np.asarray(wavelength)).astype(int)
+    return table
+
+
+def local_fields(solved: Solved) -> Table:
+    """Fields (MV/cm) of the film in the dark against the reverse bias: the mean, in a dot and in the host around it."""
+    inside, host = field_shares(solved)
+    mean = solved.film_field_MV_per_cm
+    return {
+        "reverse_bias_V": solved.reverse_bias_V,
+        "mean_MV_per_cm": mean,
+        "dot_MV_per_cm": inside * mean,
+        "host_MV_per_cm": host * mean,
+    }
+
+
+def field_shares(solved: Solved) -> tuple[float, float]:
+    """Field in a dot, and that of the host averaged over its volume, over the mean field."""
+    dots, host = solved.film.dots, solved.film.host.bulk(solved.device.kT)
+    ratio = dots.geometry.field_ratios(dots.relative_permittivity, host.permittivity, dots.volume_fraction)[0]
+    inside, fraction = float(ratio), float(dots.volume_fraction)
+    return inside, (1 - fraction * inside) / (1 - fraction)
+
+
+def bleach(solved: Solved) -> Table:
+    """Decay of the bleach of one excited dot whose carriers do not come back, without field and at 0.2 MV/cm.
+
+    The state with both carriers is left by recombination and by either carrier's emission, those with one by its
+    emission; the bleach is half the number of carriers left. With a, b the emission rates of electron and hole and k
+    recombination: P_X = exp(-g t), g = a + b + k, and P_h = a (exp(-b t) - exp(-g t))/(g - b), P_e likewise.
+    """
+    time = np.concatenate([[0.0], np.logspace(0, 4, 81)])
+    parts = []
+    for field in (0.0, 0.2):
+        electron, hole, recombination = exit_rates(solved, field)
+        total = electron + hole + recombination
+        t = time * 1e-12
+        both = np.exp(-total * t)
+        only_hole = electron * (np.exp(-hole * t) - both) / (total - hole)
+        only_electron = hole * (np.exp(-electron * t) - both) / (total - electron)
+        parts.append((field, both + (only_hole + only_electron) / 2))
+    return {
+        "field_MV_per_cm": np.repeat([field for field, _ in parts], len(time)),
+        "time_ps": np.tile(time, len(parts)),
+        "bleach": np.concatenate([part for _, part in parts]),
+    }
+
+
+def exit_rates(solved: Solved, field_MV_per_cm: float) -> tuple[float, float, float]:
+    """Emission of the electron and of the hole of an excited dot, and its recombination, 1/s."""
+    return (
+        emission_rate(solved, "electron", field_MV_per_cm),
+        emission_rate(solved, "hole", field_MV_per_cm),
+        float(solved.film.recombination_rate_per_s),
+    )
+
+
+def emission_rate(solved: Solved, carrier: str, field_MV_per_cm: float) -> float:
+    """Emission of one carrier from a dot, 1/s; below the table's weakest field it is that at rest."""
+    table = solved.tables["rates"]
+    total = table[f"{carrier}_thermionic_per_s"] + table[f"{carrier}_field_emission_per_s"]
+    field = max(field_MV_per_cm * 1e6, float(table["field_V_per_cm"][0]))
+    return float(np.exp(np.interp(np.log(field), np.log(table["field_V_per_cm"]), np.log(total))))
