@@ -7,8 +7,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from invdesign.analyses.illumination import steady_light
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.device.device import Device
-from invdesign.solve.assembly import Light, System, balance, discretise, no_light
+from invdesign.device.device import Device, Frozen
+from invdesign.solve.assembly import Light, System, balance, discretise, ionic_charge, no_light
 from invdesign.solve.newton import (
     DEFAULTS,
     Outcome,
@@ -64,6 +64,16 @@ class OperatingPoint(eqx.Module):
         return -jnp.diff(self.state.u[:, 0]) * self.system.kT / self.system.lengths
 
 
+def prepare(device: Device) -> System:
+    """The discretised device, its ions frozen where they came to rest if they are to be."""
+    system = discretise(device)
+    if not system.ionic or not isinstance(device.ions, Frozen):
+        return system
+    rested = reach(system, Target(-device.ions.reverse_bias_V / system.kT, no_light(system))).state
+    charge = jnp.sum(ionic_charge(system, rested.u, rested.ions), axis=0)
+    return eqx.tree_at(lambda s: (s.ionic, s.frozen_charge), system, ((), charge))
+
+
 def reach(system: System, target: Target, warm: State | None = None, settings: Settings = DEFAULTS) -> Outcome:
     """Solve at `target`: from `warm`, a state nearby, if there is one and it works, else cold from equilibrium."""
     dark = Target(jnp.zeros(()), no_light(system))
@@ -82,7 +92,7 @@ def operate(
 
     `warm` is the state of a similar device or bias on the same mesh. A solve that fails is returned with its status.
     """
-    system = discretise(device)
+    system = prepare(device)
     lit = steady_light(device)
     light = no_light(system) if lit is None else lit
     voltage = jnp.asarray(voltage_V, jnp.float64)
@@ -103,7 +113,7 @@ class Sweep(eqx.Module):
 
 def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings = DEFAULTS) -> Sweep:
     """Walk through voltages in their order, each from the one before; the first is reached cold."""
-    system = discretise(device)
+    system = prepare(device)
     lit = steady_light(device)
     light = no_light(system) if lit is None else lit
     dark = Target(jnp.zeros(()), no_light(system))
@@ -132,4 +142,4 @@ def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings 
     return jax.vmap(finish)(walked, voltage_V)
 
 
-__all__ = ["OperatingPoint", "Sweep", "operate", "reach", "sweep"]
+__all__ = ["OperatingPoint", "Sweep", "operate", "prepare", "reach", "sweep"]

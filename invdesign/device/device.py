@@ -124,6 +124,25 @@ class Terminals(eqx.Module):
     shunt: Shunt | None = None
 
 
+class Ions(eqx.Module):
+    """What the mobile ions of a device do; no matter where there are none. While a signal varies they stand still."""
+
+    kind: eqx.AbstractClassVar[str]
+
+
+class Relaxed(Ions):
+    """They have come to rest at every bias and light: slow sweeps."""
+
+    kind: ClassVar[str] = "relaxed"
+
+
+class Frozen(Ions):
+    """They came to rest in the dark at one bias and stay where they were: fast sweeps."""
+
+    kind: ClassVar[str] = "frozen"
+    reverse_bias_V: Float[Array, ""] = quantity("V", lower=-10, upper=1000, default=0.0, doc="where they came to rest")
+
+
 class Device(eqx.Module):
     """A layered device.
 
@@ -143,6 +162,7 @@ class Device(eqx.Module):
     )
     terminals: Terminals = Terminals()
     illumination: Illumination = Dark()
+    ions: Ions = Relaxed()
     name: str = eqx.field(static=True, default="device")
 
     def __check_init__(self) -> None:

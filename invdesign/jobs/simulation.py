@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 
 from invdesign.analyses.illumination import Absorption, absorption, photon_flux
 from invdesign.analyses.noise import noise
-from invdesign.analyses.operating_point import OperatingPoint, reach
+from invdesign.analyses.operating_point import OperatingPoint, prepare, reach
 from invdesign.analyses.readout import Readout
 from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
@@ -25,7 +25,7 @@ from invdesign.figures.registry import FIGURES, Characterisation
 from invdesign.jobs.data import optical_models
 from invdesign.materials.optical import extrapolated
 from invdesign.results import Status
-from invdesign.solve.assembly import Light, balance, discretise, edge_states, populations
+from invdesign.solve.assembly import Light, balance, edge_states, populations
 from invdesign.solve.newton import Outcome, State, Target, current_A, equilibrium_guess
 
 COMPARED_WAVELENGTH_NM = 975.0
@@ -70,7 +70,7 @@ class Point(eqx.Module):
 @jax.jit
 def _solve(device: Device, full: Light, voltage_V: Float[Array, " point"], scale: Float[Array, " point"]) -> Point:
     """Operating points along lists of voltages and of multiples of a light, each from the one before."""
-    system = discretise(device)
+    system = prepare(device)
 
     def step(state: State, at: tuple[Array, Array]) -> tuple[State, Point]:
         voltage, part = at
@@ -110,7 +110,7 @@ def _respond(
     readout: Readout,
 ) -> dict[str, Any]:
     """Linear response of operating points, each at one frequency. The bandwidth is left to `bandwidths`."""
-    system = discretise(device)
+    system = prepare(device)
     shunt = device.terminals.shunt
     fano = jnp.ones(()) if shunt is None else shunt.fano
 

@@ -12,6 +12,7 @@ from invdesign.materials.optical import OpticalModel
 from invdesign.materials.semiconductor import Bulk, Electrical, SemiconductorNumbers
 from invdesign.processes.dots import DotEnsemble
 from invdesign.processes.field_emission import BarrierEscape, lever_arm
+from invdesign.processes.ions import MobileIons
 from invdesign.schema import quantity
 
 REFERENCE_EXCITON_EV = 1.0
@@ -210,6 +211,11 @@ class DotsInHost(Electrical):
             escape(electron),
             escape(hole),
         )
+
+    @property
+    def ions(self) -> MobileIons | None:
+        """Those of the host."""
+        return self.host.ions
 
     def bulk(self, kT: Float[Array, ""]) -> Bulk:
         """The host's numbers with the static permittivity of the mixture (Maxwell Garnett) and the dots added."""

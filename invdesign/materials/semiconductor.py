@@ -13,8 +13,9 @@ from jaxtyping import Array, Complex, Float
 
 from invdesign.materials.optical import OpticalModel
 from invdesign.processes.dots import DotEnsemble
+from invdesign.processes.ions import MobileIons
 from invdesign.processes.recombination import Auger, Radiative, Recombination, ShockleyReadHall
-from invdesign.schema import quantity
+from invdesign.schema import choice, quantity
 
 
 class Bulk(eqx.Module):
@@ -82,9 +83,30 @@ class Electrical(Material):
         """The electrical numbers at the thermal energy `kT` (eV)."""
 
     @property
+    def ions(self) -> MobileIons | None:
+        """Mobile ions, if there are any."""
+        return None
+
+    @property
     def lattice_constant_A(self) -> Float[Array, ""] | None:
         """Lattice constant in angstrom, or None where it is not known."""
         return None
+
+
+class IonNumbers(eqx.Module):
+    """Mobile ions of a material, such as halide vacancies."""
+
+    density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, open_lower=True, doc="mean density")
+    site_density_cm3: float | None = quantity(
+        "cm-3", lower=0, upper=1e24, open_lower=True, default=None, doc="most that fit in; null: no limit"
+    )
+    charge: str = choice("positive", "negative", default="positive", doc="that of one ion")
+
+    def ions(self) -> MobileIons:
+        """As the charge that Poisson's equation sees."""
+        sites = self.site_density_cm3
+        filling = jnp.zeros_like(self.density_cm3) if sites is None else self.density_cm3 / sites
+        return MobileIons(self.density_cm3, filling, 1 if self.charge == "positive" else -1)
 
 
 class Lifetimes(eqx.Module):
@@ -127,7 +149,12 @@ class SemiconductorNumbers(Electrical):
     donor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
     acceptor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
     breakdown_field_V_per_cm: Float[Array, ""] = quantity("V/cm", lower=0, open_lower=True, default=1e7)
+    mobile_ions: IonNumbers | None = None
     source: str = eqx.field(static=True, default="")
+
+    @property
+    def ions(self) -> MobileIons | None:
+        return None if self.mobile_ions is None else self.mobile_ions.ions()
 
     def numbers(self, kT: Float[Array, ""], affinity: Float[Array, ""], gap: Float[Array, ""]) -> Bulk:
         """The electrical numbers with this electron affinity and band gap (eV)."""

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Inexact
 
 from invdesign.constants import ELEMENTARY_CHARGE_C, VACUUM_PERMITTIVITY_F_PER_CM
 from invdesign.device.device import Contact, Device
-from invdesign.materials.semiconductor import Bulk
+from invdesign.materials.semiconductor import Bulk, Electrical
 from invdesign.processes.dots import (
     DOT_STOICHIOMETRY,
     ELECTRON,
@@ -37,6 +37,7 @@ from invdesign.processes.dots import (
     Escape,
     sum_over_jumps,
 )
+from invdesign.processes.ions import MobileIons
 from invdesign.processes.site import Site
 from invdesign.processes.transport import Hop, hop
 from invdesign.solve.tridiagonal import BlockTridiagonal, eliminate
@@ -64,6 +65,14 @@ class Region(eqx.Module):
         return jnp.concatenate([per_edge[..., start:end] for start, end in self.runs], axis=-1)
 
 
+class IonicLayer(eqx.Module):
+    """Mobile ions and the edges of their layer, which they cannot leave."""
+
+    ions: MobileIons
+    run: tuple[int, int] = eqx.field(static=True)
+    """First edge and end."""
+
+
 class System(eqx.Module):
     """The discretised device."""
 
@@ -77,6 +86,10 @@ class System(eqx.Module):
     area_cm2: Float[Array, ""]
     series_resistance_ohm: Float[Array, ""]
     shunt_conductance_S: Float[Array, ""]
+    ionic: tuple[IonicLayer, ...]
+    """Layers with ions at rest under the bias and the light of the operating point."""
+    frozen_charge: Float[Array, "2 edge"]
+    """Charge of ions that stand still in half of each edge, elementary charges per cm^2."""
     layer_edges: tuple[int, ...] = eqx.field(static=True)
     """Edges of each layer that carries current, left to right."""
     anode: int = eqx.field(static=True)
@@ -150,6 +163,10 @@ def discretise(device: Device) -> System:
                 tuple((ends[i] - counts[i], ends[i]) for i in members),
             )
         )
+    ionic = []
+    for layer, end, count in zip(layers, ends, counts, strict=True):
+        if isinstance(layer.material, Electrical) and layer.material.ions is not None:
+            ionic.append(IonicLayer(layer.material.ions, (end - count, end)))
     contacts = (device.contacts.left, device.contacts.right)
     outermost = (bulks[0], bulks[-1])
     finest = max(device.active, key=lambda name: device.layers[name].edges)
@@ -164,6 +181,8 @@ def discretise(device: Device) -> System:
         device.area_cm2,
         device.terminals.series_resistance_ohm,
         device.shunt_conductance_S_per_cm2 * device.area_cm2,
+        tuple(ionic),
+        jnp.zeros((2, sum(counts))),
         tuple(counts),
         0 if device.anode == "left" else 1,
         ends[read] - counts[read] + counts[read] // 2,
@@ -527,11 +546,49 @@ def free_rows(system: System, side: int) -> Float[Array, "3"]:
     return jnp.asarray([0.0, 0.0, 0.0] if system.contacts[side].velocities is None else [0.0, 1.0, 1.0])
 
 
+def ionic_charge(
+    system: System, u: Float[Array, "node 3"], levels: Float[Array, " ionic"]
+) -> Float[Array, "ionic 2 edge"]:
+    """Charge of the ions at rest in half of each edge (elementary charges per cm^2), one layer of ions after another.
+
+    `levels` are their electrochemical potentials over kT/q.
+    """
+    psi = edge_unknowns(u)[0]
+    charge = jnp.zeros((len(system.ionic), *psi.shape))
+    for index, layer in enumerate(system.ionic):
+        run = slice(*layer.run)
+        charge = charge.at[index, :, run].set(layer.ions.excess(levels[index], psi[:, run]))
+    return charge * system.lengths / 2
+
+
+def ion_slopes(
+    system: System, u: Float[Array, "node 3"], levels: Float[Array, " ionic"]
+) -> Float[Array, "ionic 2 edge"]:
+    """Derivative of the charge in half of each edge by the level of its layer."""
+    return jax.jvp(lambda at: ionic_charge(system, u, at), (levels,), (jnp.ones_like(levels),))[1]
+
+
+def ion_number(system: System, layer: IonicLayer) -> Float[Array, ""]:
+    """Charge of all ions of a layer, elementary charges per cm^2."""
+    return layer.ions.charge * layer.ions.density * jnp.sum(system.lengths[slice(*layer.run)])
+
+
+def conservation(system: System, charge: Float[Array, "ionic 2 edge"]) -> Float[Array, " ionic"]:
+    """Share of the ions of each layer that there are too many of; zero at the operating point."""
+    size = jnp.asarray([ion_number(system, layer) for layer in system.ionic])
+    return jnp.sum(charge, axis=(1, 2)) / size
+
+
 def collect(
-    system: System, u: Float[Array, "node 3"], v: Float[Array, ""], edges: EdgeBalance
+    system: System,
+    u: Float[Array, "node 3"],
+    v: Float[Array, ""],
+    edges: EdgeBalance,
+    ions: Float[Array, "ionic 2 edge"],
 ) -> Float[Array, "node 3"]:
-    """Rows of all nodes from the balances of all edges; zero at the operating point."""
-    rows = to_nodes(edges.rows).T
+    """Rows of all nodes from the balances of all edges and the charge of ions in their halves (per cm^2)."""
+    charge = system.frozen_charge + jnp.sum(ions, axis=0)
+    rows = to_nodes(edges.rows.at[0].add(charge)).T
     left = boundary_rows(system, 0, u[0], v, rows[0])
     right = boundary_rows(system, 1, u[-1], v, rows[-1])
     return rows.at[0].set(left).at[-1].set(right)

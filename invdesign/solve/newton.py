@@ -16,7 +16,21 @@ from jaxtyping import Array, Bool, Float, Inexact, Int
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Ohmic
 from invdesign.results import Status
-from invdesign.solve.assembly import EdgeBalance, Light, System, assemble, balance, collect, follow, linearise
+from invdesign.solve.assembly import (
+    EdgeBalance,
+    Light,
+    System,
+    assemble,
+    balance,
+    collect,
+    conservation,
+    follow,
+    ion_number,
+    ion_slopes,
+    ionic_charge,
+    linearise,
+    to_nodes,
+)
 from invdesign.solve.tridiagonal import BlockTridiagonal, Bordered, solve
 
 
@@ -43,10 +57,20 @@ UNFINISHED = -1
 
 
 class State(eqx.Module):
-    """A solution: unknowns of all nodes and the junction voltage, over kT/q."""
+    """A solution: unknowns of all nodes, the junction voltage, and the levels of ions at rest, over kT/q."""
 
     u: Float[Array, "node 3"]
     v: Float[Array, ""]
+    ions: Float[Array, " ionic"]
+
+    @property
+    def globals(self) -> Float[Array, " global"]:
+        """The unknowns that are not of a node."""
+        return jnp.concatenate([self.v[None], self.ions])
+
+
+def _state(u: Float[Array, "node 3"], circuit: Float[Array, " global"]) -> State:
+    return State(u, circuit[0], circuit[1:])
 
 
 class Outcome(eqx.Module):
@@ -91,7 +115,9 @@ def _close(
     system: System, state: State, target: Target, edges: EdgeBalance
 ) -> tuple[Float[Array, "node 3"], Float[Array, " global"]]:
     drop = system.series_resistance_ohm * terminal_current_A(system, edges, state.v) / system.kT
-    return collect(system, state.u, state.v, edges), (state.v + drop - target.voltage)[None]
+    ions = ionic_charge(system, state.u, state.ions)
+    rows = collect(system, state.u, state.v, edges, ions)
+    return rows, jnp.concatenate([(state.v + drop - target.voltage)[None], conservation(system, ions)])
 
 
 def linearised(
@@ -102,11 +128,31 @@ def linearised(
     Both from one pass over the edges.
     """
     edges = linearise(system, state.u, state.v, target.light)
-    core, column = assemble(system, state.u, state.v, system.join([follow(part, 0.0)[0] for part in edges]))
+    by_level = ion_slopes(system, state.u, state.ions)
+    by_unknowns = system.join([follow(part, 0.0)[0] for part in edges])
+    rigid = jnp.sum(by_level, axis=0)  # a potential raises the charge by as much as the level of the ions lowers it
+    by_unknowns = by_unknowns.at[0, 0, 0].add(-rigid[0]).at[0, 3, 1].add(-rigid[1])
+    core, column = assemble(system, state.u, state.v, by_unknowns)
     _, electrons, holes = system.join([part.along for part in edges])[..., system.read_edge]
     current = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2 * (holes - electrons)
     matrix = bordered(system, core, column, current, system.series_resistance_ohm, system.read_edge)
+    if system.ionic:
+        matrix = with_ions(system, matrix, to_nodes(by_level))
     return matrix, _close(system, state, target, system.join([part.balance for part in edges]))
+
+
+def with_ions(system: System, matrix: Bordered, charge: Float[Array, "ionic node"]) -> Bordered:
+    """Add the ions' levels and the conservation of their numbers; `charge` at the nodes by each level, per cm^2."""
+    inside = charge.at[:, jnp.array([0, -1])].set(0.0)  # the potential of the outer nodes is that of the contacts
+    columns = jnp.pad(inside.T[:, None], ((0, 0), (0, 2), (0, 0)))
+    size = jnp.stack([ion_number(system, layer) for layer in system.ionic])
+    by_node = jnp.pad(-(charge / size[:, None])[..., None], ((0, 0), (0, 0), (0, 2)))
+    return Bordered(
+        matrix.core,
+        jnp.concatenate([matrix.columns, columns], axis=2),
+        jnp.concatenate([matrix.rows, by_node]),
+        jax.scipy.linalg.block_diag(matrix.corner, jnp.diag(jnp.sum(charge, axis=1) / size)),
+    )
 
 
 def bordered(
@@ -149,11 +195,11 @@ def advance(state: State, update: State) -> State:
 
     psi, phi_n, phi_p = update.u.T
     step = jnp.stack([limit(psi), -of_density(-phi_n), of_density(phi_p)], axis=1)
-    return State(state.u + step, state.v + limit(update.v))
+    return State(state.u + step, state.v + limit(update.v), state.ions + limit(update.ions))
 
 
 def _size(update: State) -> Float[Array, ""]:
-    return jnp.maximum(jnp.max(jnp.abs(update.u)), jnp.abs(update.v))
+    return jnp.maximum(jnp.max(jnp.abs(update.u)), jnp.max(jnp.abs(update.globals)))
 
 
 def _between(start: Target, end: Target, fraction: Array) -> Target:
@@ -205,7 +251,7 @@ def walk(
         fraction = jnp.where(loop.stage == Stage.AT_TARGET, 1.0, jnp.where(loop.stage == Stage.AT_ORIGIN, 0.0, goal))
         here = _between(origin, target, fraction)
         u, v = solve(*linearised(system, loop.trial, here), refinements=0)
-        update = State(-u, -v[0])
+        update = _state(-u, -v)
         size = _size(update)
         moved = advance(loop.trial, update)
         good = size < settings.tolerance
@@ -267,7 +313,7 @@ def _implicit(primals: tuple, tangents: tuple) -> tuple[State, State]:
     rest, moved = eqx.filter_jvp(lambda s, t: equations(s, state, t), (system, target), tangents[2:])
     rows, circuit = (jnp.zeros_like(at) if by is None else by for at, by in zip(rest, moved, strict=True))
     u, v = solve(linearised(system, state, target)[0], (rows, circuit))
-    return state, jax.tree.map(lambda d: jnp.where(converged, -d, 0.0), State(u, v[0]))
+    return state, jax.tree.map(lambda d: jnp.where(converged, -d, 0.0), _state(u, v))
 
 
 def equilibrium_guess(system: System) -> State:
@@ -277,4 +323,5 @@ def equilibrium_guess(system: System) -> State:
     left, right = system.contact_potentials
     psi = jnp.concatenate([left[None], (along[:-1] + along[1:]) / 2, right[None]])
     zero = jnp.zeros_like(psi)
-    return State(jnp.stack([psi, zero, zero], axis=1), jnp.zeros(()))
+    levels = [jnp.mean(psi[start : end + 1]) for start, end in (layer.run for layer in system.ionic)]
+    return State(jnp.stack([psi, zero, zero], axis=1), jnp.zeros(()), jnp.asarray(levels))

@@ -26,11 +26,11 @@ def test_the_matrix_is_the_derivative_of_the_equations(bench):
     """
     random = np.random.default_rng(0)
     state = bench.at(-0.3)
-    state = State(state.u + jnp.asarray(random.normal(scale=0.02, size=state.u.shape)), state.v)
+    state = eqx.tree_at(lambda s: s.u, state, state.u + jnp.asarray(random.normal(scale=0.02, size=state.u.shape)))
     target = bench.target(-0.3)
 
     def flat(x):
-        moved = State(x[:-1].reshape(state.u.shape), x[-1])
+        moved = State(x[:-1].reshape(state.u.shape), x[-1], state.ions)
         rows, circuit = equations(bench.system, moved, target)
         return jnp.concatenate([rows.ravel(), circuit])
 
