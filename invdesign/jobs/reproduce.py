@@ -56,27 +56,30 @@ class Answer(NamedTuple):
 
 def check(settings: ReproduceSettings) -> None:
     """Raise `InputError` for a device or an alternative that the statements cannot be asked."""
-    devices = {"device": settings.device}
-    devices |= {f"alternatives.{name}.device": device for name, device in alternatives(settings).items()}
-    devices |= {f"compared.{name}": device for name, device in settings.compared.items()}
+    _require_dots("device", settings.device)
+    others = alternatives(settings)
+    for name, device in others.items():
+        _require_dots(f"alternatives.{name}.device", device)
+    devices = {"device": settings.device} | {f"compared.{name}": device for name, device in settings.compared.items()}
+    devices |= {f"alternatives.{name}.device": device for name, device in others.items()}
     for key, device in devices.items():
-        try:
-            data.require(device, {key: np.array([SHORTEST_NM, LONGEST_NM])})
-        except InputError as error:
-            raise InputError(f"{error} (the paper's spectra need {SHORTEST_NM:g} to {LONGEST_NM:g} nm)") from None
-        if key.startswith("compared."):
-            continue
-        if not dotted(device):
-            raise InputError(f"{key}: no layer has dots in a host, which the statements are about")
+        data.require(device, {key: np.array([SHORTEST_NM, LONGEST_NM])})
+
+
+def _require_dots(key: str, device: Device) -> None:
+    if not dotted(device):
+        raise InputError(f"{key}: no layer has dots in a host, which the statements are about")
 
 
 def alternatives(settings: ReproduceSettings) -> dict[str, Device]:
     """The device with the changes of every alternative. Raises `InputError`."""
-    base = write(settings.device)
-    return {
-        name: read(Device, _merged(base, one.device), f"alternatives.{name}.device")
-        for name, one in settings.alternatives.items()
-    }
+    base, changed = write(settings.device), {}
+    for name, one in settings.alternatives.items():
+        try:
+            changed[name] = read(Device, _merged(base, one.device), f"alternatives.{name}.device")
+        except InputError as error:
+            raise InputError(f"{error}; ~alternatives leaves them out") from None
+    return changed
 
 
 def _merged(into: Any, changes: Any) -> Any:
@@ -169,7 +172,7 @@ def summary(
             "input": name in INPUTS,
             "conflicts": conflicts_of(name, paper),
             "met_by": [other for other, found in others.items() if found[name].met],
-            "lacks": MISSING.get(name) or (LACKS.get(name, "") if answers[name].status == NOT_MET else ""),
+            "lacks": _lacks(name, answers[name].status),
         }
         for name, row in paper.items()
     }
@@ -213,6 +216,13 @@ def summary(
         "warnings": list(limits_of_the_model(solved.run)),
         "tables": {name: {"file": f"{name}.csv", "shows": _shows(name)} for name in tables},
     }
+
+
+def _lacks(name: str, status: str) -> str:
+    """What is not there to meet or to ask a statement."""
+    if status == NOT_IN_MODEL:
+        return MISSING.get(name, "a device to compare with (compared)")
+    return LACKS.get(name, "") if status == NOT_MET else ""
 
 
 def _counts(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:

@@ -1,0 +1,150 @@
+"""`python -m invdesign reproduce` once, on a coarse mesh with one alternative, and what it leaves behind."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+import invdesign
+from invdesign.config import load_settings
+from invdesign.jobs import reproduce
+from invdesign.jobs.measures import MISSING
+from invdesign.paper.statements import statements
+from invdesign.report.reproduction import PANELS
+from invdesign.run.folder import read_table
+from invdesign.schema import InputError
+
+ARGUMENTS = [
+    "device.layers.TiO2.edges=8",
+    "device.layers.QDiP.edges=24",
+    "device.layers.spiro.edges=8",
+    "~compared",
+    "~alternatives",
+    "alternatives.quiet.reason=less leakage",
+    "alternatives.quiet.device.terminals.shunt.resistance_ohm_cm2=1.15e8",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("reproduce")
+    root = Path(invdesign.__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root), "JAX_COMPILATION_CACHE_DIR": str(place / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "invdesign", "reproduce", *ARGUMENTS],
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (path,) = (place / "outputs" / "reproduce").iterdir()
+    assert "statements" in done.stdout and f"results in {path}" in done.stdout
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.mark.slow
+def test_the_result_keeps_its_schema(result):
+    schema = json.loads((Path(invdesign.__file__).parent / "data" / "result.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(result, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({key: value for key, value in result.items() if key != "rows"}, schema)
+
+
+@pytest.mark.slow
+def test_every_statement_has_an_answer(result):
+    paper = statements()
+    assert list(result["rows"]) == list(paper)
+    for name, row in result["rows"].items():
+        comparing = name in {"dark_against_dots", "detectivity_against_dots", "visible_on_par"}
+        assert (row["status"] == "not in the model") == (name in MISSING or comparing), name
+        assert (row["status"] == "met") == (row["value"] is not None and paper[name].met(row["value"])), name
+        if row["status"] == "not in the model":
+            assert row["lacks"] and row["value"] is None
+    counts = result["counts"]
+    assert counts["met"] + counts["not_met"] + counts["not_in_model"] == counts["all"] == len(paper)
+
+
+@pytest.mark.slow
+def test_what_went_in_comes_out(result):
+    """The numbers of the paper's device, and the dark current behind its shot noise, 0.04 pA/rtHz at 1 V."""
+    rows = result["rows"]
+    assert rows["film_thickness"]["value"] == 250 and rows["area"]["value"] == pytest.approx(0.07)
+    assert rows["shot_noise"]["value"] == pytest.approx(0.04, rel=1e-2)
+    assert rows["mass_ratio_film"]["value"] == pytest.approx(1 / 1.33, rel=2e-2)
+    assert all(rows[name]["input"] for name in ("film_thickness", "area", "shot_noise"))
+
+
+@pytest.mark.slow
+def test_rows_are_read_from_the_curves(folder, result):
+    """Rows against the tables they come from: EQE, noise at 1 Hz, D*, and the photocurrent of weak light."""
+    rows = {name: row["value"] for name, row in result["rows"].items()}
+    table = {key: np.asarray(column) for key, column in read_table(folder / "spectrum.csv").items()}
+    at = (table["reverse_bias_V"] == 1) & (table["wavelength_nm"] == 1240)
+    assert rows["eqe_1240_1V"] == pytest.approx(100 * table["eqe"][at][0], rel=1e-9)
+    assert rows["detectivity_swir"] == pytest.approx(table["detectivity_Jones"][at][0], rel=1e-9)
+    noise = {key: np.asarray(column) for key, column in read_table(folder / "noise.csv").items()}
+    here = (noise["reverse_bias_V"] == 0) & (noise["frequency_Hz"] == 1)
+    assert rows["noise_1Hz"] == pytest.approx(1e12 * noise["total_A_per_rtHz"][here][0], rel=1e-9)
+    light = {key: np.asarray(column) for key, column in read_table(folder / "linearity.csv").items()}
+    gain = {key: np.asarray(column) for key, column in read_table(folder / "gain.csv").items()}
+    laser = (gain["reverse_bias_V"] == 1) & (gain["wavelength_nm"] == 975)
+    weak = light["responsivity_A_per_W"][5]  # lit minus dark current at 5e-9 W/cm2, against the linear response
+    assert weak == pytest.approx(gain["responsivity_A_per_W"][laser][0], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_the_alternative_takes_the_other_side(result):
+    """An eighth of the leakage: detectivity rises, the shot noise of the dark current is no longer that stated."""
+    quiet = result["alternatives"]["quiet"]
+    assert "shot_noise" in quiet["loses"] and quiet["changes"] == {"terminals.shunt.resistance_ohm_cm2": 1.15e8}
+    assert result["rows"]["shot_noise"]["status"] == "met"
+
+
+@pytest.mark.slow
+def test_tables_figures_and_report_are_there(folder, result):
+    assert {path.stem for path in folder.glob("*.csv")} == set(result["tables"])
+    assert {path.stem for path in (folder / "figures").glob("*.png")} == {*PANELS, "overview"}
+    page = (folder / "report.html").read_text()
+    assert page.count("<img ") == page.count("data:image/png;base64,") == len(PANELS) + 1
+    assert not re.search(r"""(src|href)=["'](?!data:)|<script|@import|url\(""", page)
+    lines = (folder / "rows.md").read_text().splitlines()
+    assert sum(line.startswith("| ") for line in lines) == len(result["rows"]) + len(result["conflicts"]) + 2
+
+
+def test_the_packaged_alternatives_can_be_read_and_differ():
+    settings = load_settings("reproduce")
+    reproduce.check(settings)
+    others = reproduce.alternatives(settings)
+    assert set(others) == set(settings.alternatives) and all(one.reason for one in settings.alternatives.values())
+    assert float(others["thick_gold"].layers["Au"].thickness_nm) == 200
+    assert others["slab"].layers["QDiP"].material.dots.geometry.kind == "slab"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["device=silicon_pn"], "device: no layer has dots in a host"),
+        (
+            ["alternatives.slab.device.layers.QDiP.thickness_nm=-1"],
+            "alternatives.slab.device.layers.QDiP.thickness_nm=-1",
+        ),
+        (["alternatives.slab.device.colour=red"], "alternatives.slab.device.colour is not a known key"),
+        (["alternatives.mine.device=3"], "alternatives.mine.device=3: must be a group"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(words, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        reproduce.check(load_settings("reproduce", *words))
