@@ -17,7 +17,7 @@ from invdesign.constants import BOLTZMANN_EV_PER_K, CM_PER_NM
 from invdesign.device.illumination import Dark, Illumination
 from invdesign.device.mesh import INNER, OUTER, normalised_nodes
 from invdesign.materials.optical import require
-from invdesign.materials.semiconductor import Bulk, Electrical, Material
+from invdesign.materials.semiconductor import REFERENCE_K, Bulk, Electrical, Material
 from invdesign.schema import InputError, choice, quantity, setting
 
 
@@ -115,6 +115,9 @@ class Shunt(eqx.Module):
     leakage_length_nm: Float[Array, ""] = quantity("nm", lower=0, open_lower=True, default=1e9)
     reference_blocking_nm: Float[Array, ""] = quantity("nm", lower=0, default=0.0, doc="total of the blocking layers")
     blocking_layers: tuple[str, ...] = eqx.field(static=True, default=())
+    activation_energy_eV: Float[Array, ""] = quantity(
+        "eV", lower=0, upper=3, default=0.0, doc="the conductance follows exp(-E/kT); given at 300 K"
+    )
 
 
 class Terminals(eqx.Module):
@@ -263,7 +266,8 @@ class Device(eqx.Module):
             return jnp.zeros(())
         extra = sum((self.layers[name].thickness_nm for name in shunt.blocking_layers), -shunt.reference_blocking_nm)
         blocked = extra / shunt.leakage_length_nm if shunt.blocking_layers else 0.0
-        return jnp.exp(-blocked) / shunt.resistance_ohm_cm2
+        cold = shunt.activation_energy_eV * (1 / self.kT - 1 / (BOLTZMANN_EV_PER_K * REFERENCE_K))
+        return jnp.exp(-blocked - cold) / shunt.resistance_ohm_cm2
 
     def thickness_cm(self, name: str) -> Float[Array, ""]:
         """Thickness of a layer, cm."""

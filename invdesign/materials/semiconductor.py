@@ -11,6 +11,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
+from invdesign.constants import BOLTZMANN_EV_PER_K
 from invdesign.materials.optical import OpticalModel
 from invdesign.processes.dots import DotEnsemble
 from invdesign.processes.ions import MobileIons
@@ -134,8 +135,16 @@ class Lifetimes(eqx.Module):
         )
 
 
+REFERENCE_K = 300.0
+"""Temperature at which materials are given."""
+
+
 class SemiconductorNumbers(Electrical):
-    """What every semiconductor is described by."""
+    """What every semiconductor is described by, at 300 K, and how it changes with temperature.
+
+    Densities of states grow as T^1.5, mobilities fall as T^-exponent; a change of the gap moves both band edges by half
+    of it. Lifetimes, recombination coefficients and optical data do not change.
+    """
 
     recombination: Lifetimes
     optical: OpticalModel
@@ -149,6 +158,8 @@ class SemiconductorNumbers(Electrical):
     donor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
     acceptor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
     breakdown_field_V_per_cm: Float[Array, ""] = quantity("V/cm", lower=0, open_lower=True, default=1e7)
+    gap_slope_eV_per_K: Float[Array, ""] = quantity("eV/K", lower=-1e-2, upper=1e-2, default=0.0, doc="dE_g/dT")
+    mobility_exponent: Float[Array, ""] = quantity("1", lower=-5, upper=5, default=0.0, doc="mobilities ~ T^-exponent")
     mobile_ions: IonNumbers | None = None
     source: str = eqx.field(static=True, default="")
 
@@ -157,15 +168,19 @@ class SemiconductorNumbers(Electrical):
         return None if self.mobile_ions is None else self.mobile_ions.ions()
 
     def numbers(self, kT: Float[Array, ""], affinity: Float[Array, ""], gap: Float[Array, ""]) -> Bulk:
-        """The electrical numbers with this electron affinity and band gap (eV)."""
+        """The electrical numbers at `kT` with this electron affinity and band gap at 300 K (all eV)."""
+        temperature = kT / BOLTZMANN_EV_PER_K
+        warmth = jnp.log(temperature / REFERENCE_K)
+        opening = self.gap_slope_eV_per_K * (temperature - REFERENCE_K)
+        slower = jnp.exp(-self.mobility_exponent * warmth)
         return Bulk(
-            affinity,
-            gap,
+            affinity - opening / 2,
+            gap + opening,
             self.relative_permittivity,
-            jnp.log(self.conduction_dos_cm3),
-            jnp.log(self.valence_dos_cm3),
-            self.electron_mobility_cm2_per_Vs,
-            self.hole_mobility_cm2_per_Vs,
+            jnp.log(self.conduction_dos_cm3) + 1.5 * warmth,
+            jnp.log(self.valence_dos_cm3) + 1.5 * warmth,
+            self.electron_mobility_cm2_per_Vs * slower,
+            self.hole_mobility_cm2_per_Vs * slower,
             self.donor_density_cm3 - self.acceptor_density_cm3,
             self.breakdown_field_V_per_cm,
             self.recombination.processes(kT),
