@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from invdesign.analyses.illumination import Absorption, absorption, photon_flux
+from invdesign.analyses.illumination import Absorption, absorption, steady_light
 from invdesign.analyses.noise import noise
-from invdesign.analyses.operating_point import OperatingPoint, Sweep, sweep
+from invdesign.analyses.operating_point import OperatingPoint, reach
 from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
 from invdesign.datasets.curves import Answer, Ask, Curve
@@ -28,7 +28,7 @@ from invdesign.figures.registry import FIGURES, Characterisation
 from invdesign.results import Status
 from invdesign.schema import write
 from invdesign.solve.assembly import Light, discretise, no_light
-from invdesign.solve.newton import Outcome
+from invdesign.solve.newton import Outcome, State, Target, current_A, equilibrium_guess
 
 VOLTAGE_DIGITS = 9
 """Voltages that agree to this many decimals are one."""
@@ -82,6 +82,15 @@ class _Batch(NamedTuple):
     members: list[int]
     voltage_V: Float[np.ndarray, "environment point"]
     """Along each walk, filled up with its last voltage."""
+
+
+class _Walked(NamedTuple):
+    """Operating points along voltages; with an environment in front of all axes once they are batched."""
+
+    light: Light
+    state: State
+    current_A: Float[Array, "*environment point"]
+    status: Int[Array, "*environment point"]
 
 
 class Model:
@@ -180,11 +189,11 @@ class Model:
             for batch in self._batches
         ]
         statics = [self._statics(batch.members[0], device) for batch in self._batches]
-        sweeps: list[Sweep] = []
+        sweeps: list[_Walked] = []
         for batch, stacked, static in zip(self._batches, devices, statics, strict=True):
             sweeps.append(
                 jax.lax.map(
-                    lambda at, static=static: sweep(eqx.combine(at[0], static), at[1]),
+                    lambda at, static=static: _along(eqx.combine(at[0], static), at[1]),
                     (stacked, jnp.asarray(batch.voltage_V)),
                 )
             )
@@ -219,12 +228,11 @@ class Model:
         names: list[str],
         stacked: Any,
         static: Any,
-        swept: Sweep,
+        swept: _Walked,
         currents: Float[Array, " point"],
         device: Device,
     ) -> dict[str, tuple[dict[str, Float[Array, " row"]], Float[Array, "row wavelength"]]]:
         """Figures of merit and quantum efficiencies, in the rows that each curve asks for."""
-        lights = jax.lax.map(lambda arrays: _steady(eqx.combine(arrays, static)), stacked)
         optics, optic = self._optics(batch, device)
         found = {}
         slow = [name for name in names if set(SLOW) & set(self.asks[name].figures)]
@@ -234,7 +242,7 @@ class Model:
                 continue
             wanted = sorted({figure for name in group for figure in self.asks[name].figures})
             loaded = any(self.asks[name].spectrum_nm is not None and self.asks[name].load_ohm for name in group)
-            answers = self._linear(list(rows), wanted, loaded, stacked, static, swept, lights, optics, optic, currents)
+            answers = self._linear(batch, list(rows), wanted, loaded, stacked, static, swept, optics, optic, currents)
             index = {row: place for place, row in enumerate(rows)}
             for name in group:
                 own = np.array([index[row] for row in self._rows(name, batch)], int)
@@ -259,13 +267,13 @@ class Model:
 
     def _linear(
         self,
+        batch: _Batch,
         rows: list[_Row],
         wanted: list[str],
         loaded: bool,
         stacked: Any,
         static: Any,
-        swept: Sweep,
-        lights: Light,
+        swept: _Walked,
         optics: Absorption,
         optic: Int[np.ndarray, " environment"],
         currents: Float[Array, " point"],
@@ -281,14 +289,14 @@ class Model:
             np.array([row.load_ohm for row in rows]),
         )
         states = jax.tree.map(lambda x: x[environment, place], swept.state)
-        voltages = swept.voltage_V[environment, place]
+        voltages = jnp.asarray(batch.voltage_V[environment, place])
         dark = currents[np.array([row.dark_place for row in rows])]
         computed = {figure.name: figure.compute for figure in FIGURES if figure.name in wanted}
 
         def row(at: tuple) -> dict[str, Any]:
             (number, kind, frequency, wavelength, load), state, voltage, dark_current = at
             here: Device = eqx.combine(jax.tree.map(lambda x: x[number], stacked), static)
-            light = jax.tree.map(lambda x: x[number], lights)
+            light = jax.tree.map(lambda x: x[number], swept.light)
             optical = jax.tree.map(lambda x: x[kind], optics)
             system = discretise(here)
             small = small_signal(system, state, light)
@@ -315,10 +323,20 @@ def _walk(voltages: set[float]) -> Float[np.ndarray, " point"]:
     return ascending if abs(ascending[0]) <= abs(ascending[-1]) else ascending[::-1]
 
 
-def _steady(device: Device) -> Light:
-    """Absorbed photons of a device's own light, none in the dark."""
-    spectrum = device.illumination.spectrum()
-    if spectrum is None:
-        return no_light(discretise(device))
-    wavelength, irradiance = spectrum
-    return absorption(device, wavelength).light(photon_flux(wavelength, irradiance))
+def _along(device: Device, voltage_V: Float[Array, " point"]) -> _Walked:
+    """Operating points along voltages under the device's own light, each from the one before."""
+    system = discretise(device)
+    lit = steady_light(device)
+    light = no_light(system) if lit is None else lit
+
+    def step(near: State, voltage: Float[Array, ""]) -> tuple[State, tuple]:
+        outcome = reach(system, Target(voltage / system.kT, light), near)
+        state = outcome.state
+        return (
+            jax.tree.map(lambda new, old: jnp.where(outcome.converged, new, old), jax.lax.stop_gradient(state), near),
+            (state, current_A(system, state, light), outcome.status),
+        )
+
+    start = jax.lax.stop_gradient(equilibrium_guess(system))
+    states, currents, statuses = jax.lax.scan(step, start, voltage_V)[1]
+    return _Walked(light, states, currents, statuses)

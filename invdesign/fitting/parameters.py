@@ -91,14 +91,11 @@ class Parameter(eqx.Module):
             return jnp.log(value / self.lower) / jnp.log(self.upper / self.lower)
         return (value - self.lower) / (self.upper - self.lower)
 
-    @property
-    def prior_in_box(self) -> tuple[float, float] | None:
-        """Mean and standard deviation of the prior, in places of the box."""
-        if self.prior is None:
-            return None
-        mean, sigma = float(self.prior.mean), float(self.prior.sigma)
-        span = np.log10(float(self.upper) / float(self.lower)) if self.log else float(self.upper) - float(self.lower)
-        return float(self.place(mean)), sigma / span
+    def prior_residual(self, z: Any) -> Any:
+        """(z - mean)/sigma at a place in the box; only where there is a prior."""
+        assert self.prior is not None
+        span = jnp.log10(self.upper / self.lower) if self.log else self.upper - self.lower
+        return (z - self.place(self.prior.mean)) * span / self.prior.sigma
 
 
 def _prior_names(suffix: str, log: bool) -> dict[str, str]:
@@ -153,8 +150,6 @@ class Space(eqx.Module):
 
     def prior_residuals(self, z: Float[Array, " parameter"]) -> Float[Array, " prior"]:
         """(z - mean)/sigma of every free parameter that has a prior."""
-        rows = []
-        for place, name in enumerate(self.names):
-            if (known := self.parameters[name].prior_in_box) is not None:
-                rows.append((z[place] - known[0]) / known[1])
+        known = [place for place, name in enumerate(self.names) if self.parameters[name].prior is not None]
+        rows = [self.parameters[self.names[place]].prior_residual(z[place]) for place in known]
         return jnp.stack(rows) if rows else jnp.zeros(0)

@@ -1,0 +1,181 @@
+"""`python -m invdesign fit` once, on a coarse junction and few points, and what it leaves behind and refuses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+import yaml
+
+import invdesign
+from invdesign import cli, load_settings, presets
+from invdesign.device.device import Device
+from invdesign.run.folder import read_table
+from invdesign.schema import read, write
+
+COARSE = ["device.layers.p.edges=16", "device.layers.n.edges=24"]
+ARGUMENTS = [
+    *COARSE,
+    *(f"~dataset.curves.{name}" for name in ("eqe", "responsivity", "noise", "photoresponse", "bandwidth")),
+    "~dataset.curves.lit",
+    "device.layers.p.material.recombination.electron_lifetime_s=3e-9",
+    "device.layers.p.material.electron_mobility_cm2_per_Vs=700",
+    "parameters.p_lifetime.frozen=true",
+    "~parameters.p_mobility",
+    "parameters.n_doping.prior={mean_cm3: 6e15, sigma_decades: 0.5}",
+    "fitter.starts=2",
+    "fitter.candidates=4",
+    "fitter.profile_points=3",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("fit")
+    root = Path(invdesign.__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root), "JAX_COMPILATION_CACHE_DIR": str(place / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "invdesign", "fit", *ARGUMENTS],
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    (path,) = (place / "outputs" / "fit").iterdir()
+    assert "n_doping: 1e+16 ->" in done.stdout and "results in" in done.stdout
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.mark.slow
+def test_the_numbers_behind_the_data_are_found(result):
+    """Those of benchmarks/example_data.py. The mesh is coarser than that of the data: 10 % and not the error bars."""
+    parameters = result["parameters"]
+    assert list(parameters) == ["p_lifetime", "n_lifetime", "n_doping"]
+    assert parameters["n_lifetime"]["value"] == pytest.approx(4e-7, rel=0.1)
+    assert parameters["n_doping"]["value"] == pytest.approx(6e15, rel=0.1)
+    assert parameters["p_lifetime"]["status"] == "frozen" and parameters["p_lifetime"]["value"] == 3e-9
+    for name in ("n_lifetime", "n_doping"):
+        row = parameters[name]
+        low, high = row["interval_68"]
+        assert row["interval_95"][0] < low < row["value"] < high < row["interval_95"][1]
+        assert row["at_bound"] is None and row["standard_error"] > 0
+    low, high = parameters["n_lifetime"]["profile_95"]
+    assert low < parameters["n_lifetime"]["value"] < high
+
+
+@pytest.mark.slow
+def test_statistics_agree_with_the_tables(folder, result):
+    statistics, chi2 = result["statistics"], 0.0
+    for name, curve in result["curves"].items():
+        table = {key: np.asarray(column) for key, column in read_table(folder / f"{curve['table']}.csv").items()}
+        y, model, sigma = (table[f"{part}_{curve['y']}"] for part in ("measured", "model", "sigma"))
+        expected = np.log(model / y) / (sigma / np.abs(y)) if curve["log"] else (model - y) / sigma
+        np.testing.assert_allclose(table["residual"], expected, rtol=1e-6, atol=1e-6, err_msg=name)
+        assert curve["chi2"] == pytest.approx(np.sum(expected**2), rel=1e-6) and curve["failed_points"] == 0
+        chi2 += curve["chi2"]
+    prior = np.log10(result["parameters"]["n_doping"]["value"] / 6e15) / 0.5
+    assert statistics["chi2"] == pytest.approx(chi2 + prior**2, rel=1e-6)
+    assert (statistics["rows"], statistics["free_parameters"]) == (13 + 5 + 3 + 1, 2)
+    assert statistics["aic"] == pytest.approx(statistics["chi2"] + 4)
+    assert statistics["bic"] == pytest.approx(statistics["chi2"] + 2 * np.log(22))
+
+
+@pytest.mark.slow
+def test_every_file_is_there(folder, result):
+    names = {path.name for path in folder.iterdir()}
+    assert {"config.yaml", "manifest.json", "result.json", "report.html", "fitted.yaml", "profiles.csv"} <= names
+    assert {row["file"] for row in result["tables"].values()} <= names
+    drawn = {path.name for path in (folder / "figures").iterdir()}
+    for name in ("curve_dark", "curve_capacitance", "profiles", "correlation"):
+        assert {f"{name}.png", f"{name}.pdf"} <= drawn
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png") == 5 and "95 %, profile" in page and not list(folder.rglob("*.part"))
+
+
+@pytest.mark.slow
+def test_the_result_keeps_its_schema(result):
+    schema = json.loads((Path(invdesign.__file__).parent / "data" / "result.schema.json").read_text())
+    jsonschema.validate(result, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(result | {"statistics": {}}, schema)
+
+
+@pytest.mark.slow
+def test_the_fitted_device_can_be_used(folder, result):
+    device = read(Device, yaml.safe_load((folder / "fitted.yaml").read_text()))
+    again = load_settings("simulate", f"device={folder}/fitted.yaml").device
+    assert write(device) == write(again)
+    doping = device.layers["n"].material.donor_density_cm3  # type: ignore[attr-defined]
+    assert float(doping) == pytest.approx(result["parameters"]["n_doping"]["value"], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", presets.files("dataset"))
+def test_every_packaged_dataset_is_read(name):
+    settings = load_settings("fit", f"device={name}")
+    assert len(settings.dataset.curves) >= 4 and len(settings.parameters) >= 4
+    assert write(settings)["dataset"]["source"].startswith("synthetic")
+
+
+CURVE = "dataset.curves.mine={kind: dark_jv, relative_sigma: 0.1, file: mine.csv}"
+REFUSED = {
+    "a dataset of its own": (["device=cqd_only"], "dataset is missing: give dataset=path/to/my.yaml"),
+    "no parameters": (["device=cqd_only", "dataset=silicon_pn"], "parameters: nothing is free"),
+    "wrong path": (
+        ["parameters.a={path: device.layers.q.thickness_nm, lower_nm: 1, upper_nm: 2}"],
+        "parameters.a.path=device.layers.q.thickness_nm: q is not a known key",
+    ),
+    "not of the device": (
+        ["parameters.a={path: fitter.tolerance, lower: 1, upper: 2}"],
+        "parameters.a.path=fitter.tolerance: must begin with device.",
+    ),
+    "outside": (
+        ["parameters.n_doping.lower_cm3=2e16"],
+        "donor_density_cm3=1e+16: the device must lie inside the bounds of parameters.n_doping, 2e+16 to 1e+17",
+    ),
+    "range": (
+        ["parameters.n_lifetime.log=false", "parameters.n_lifetime.lower_s=-1"],
+        "parameters.n_lifetime.lower_s=-1: device.layers.n.material.recombination.hole_lifetime_s takes",
+    ),
+    "wavelength": (
+        [
+            "dataset.curves.far={kind: spectrum, data: {wavelength_nm: [2000], eqe: [0.1]}, relative_sigma: 0.1, "
+            "reverse_bias_V: 0}"
+        ],
+        "dataset.curves.far: wavelength 2000 nm is outside the n,k table",
+    ),
+    "no light": (
+        [
+            "dataset.curves.lamp={kind: lit_jv, data: {voltage_V: [0], current_A: [1e-3]}, relative_sigma: 0.1}",
+        ],
+        "dataset.curves.lamp.light is missing: the device has no illumination of its own",
+    ),
+    "kind": (["dataset.curves.dark.kind=dark"], "dataset.curves.dark.kind=dark: must be one of"),
+    "unit in a file": ([CURVE], "dataset.curves.mine: file="),
+    "few points": (
+        [
+            *(f"~dataset.curves.{name}" for name in ("dark", "lit", "eqe", "responsivity", "noise", "capacitance")),
+            *("~dataset.curves.photoresponse", "~dataset.curves.capacitance_frequency"),
+        ],
+        "parameters: 4 are free, but only 1 points are measured; freeze some",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_cannot_be_fitted_is_said_before_a_folder_is_made(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.csv").write_text("voltage_V,current_density_mA\n0,1\n")
+    assert cli.main(["fit", *words, "compile_cache=false"]) == 2
+    out, err = capsys.readouterr()
+    assert message in err and err.count("\n") == 1 and not out
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]
