@@ -33,6 +33,7 @@ from invdesign.processes.dots import (
     FILLED,
     HOLE,
     HOST_STOICHIOMETRY,
+    DotEnsemble,
     DotRates,
     Escape,
     sum_over_jumps,
@@ -214,8 +215,19 @@ class EdgeDots(NamedTuple):
 
     rates: DotRates
     populations: Float[Array, "4 2 edge"]
-    recombination: Float[Array, "2 edge"]
-    """Net rate through the dots, cm^-3 s^-1."""
+    recombination: Float[Array, "*carrier 2 edge"]
+    """Net rate through the dots, cm^-3 s^-1; where dots are on the move, net loss of electrons and of holes to them."""
+
+
+class DotPast(NamedTuple):
+    """What the populations of dots on the move are reached from, in an implicit step of rate factor `store`."""
+
+    before: Float[Array, "3 2 edge"]
+    """e, h and X at the beginning of the step."""
+    gained: Float[Array, "3 2 edge"]
+    """What earlier stages of the step add."""
+    store: Float[Array, ""]
+    """1/s: store * (populations - before - gained) = net gain."""
 
 
 class EdgeBalance(NamedTuple):
@@ -256,6 +268,8 @@ class DotLinearisation(NamedTuple):
     """Rows of the dots by the dots."""
     stored: Float[Array, " edge"]
     """Dots per cm^2 in half an edge."""
+    populations: Float[Array, "4 2 edge"]
+    """Where the derivatives are taken."""
 
 
 def edge_state(
@@ -285,14 +299,43 @@ def edge_dots(
     length: Float[Array, " edge"],
     photons: Float[Array, "2 edge"],
     escape: Escape | None = None,
+    past: DotPast | None = None,
 ) -> EdgeDots | None:
-    """Stationary dots at both ends of edges, if there are any; `photons` are absorbed by dots in either half."""
+    """Dots at both ends of edges, if there are any: stationary ones, or what they became if they have a past.
+
+    `photons` are absorbed by dots in either half.
+    """
     dots, site = bulk.dots, state.site
     if dots is None:
         return None
     enhancement = dots.escape(site.field, site.kT) if escape is None else escape
     rates = dots.rates(site, enhancement, photons / (length / 2 * dots.density))
+    if past is not None:
+        return _moving_dots(dots, rates, past)
     return EdgeDots(rates, *dots.stationary(site, rates))
+
+
+def _moving_dots(dots: DotEnsemble, rates: DotRates, past: DotPast) -> EdgeDots:
+    """Implicit step of the populations, which are linear in themselves: solved for their change, to keep its digits.
+
+    The exchange with the host is the sum of one-way jumps, whose difference has no more digits than each of them.
+    """
+
+    def net(populations: Array) -> Array:
+        forward, backward = dots.one_way(rates, populations)
+        return forward - backward
+
+    def with_empty(filled: Array) -> Float[Array, "4 2 edge"]:
+        return jnp.concatenate([1 - jnp.sum(filled, axis=0, keepdims=True), filled])
+
+    before = with_empty(past.before)
+    none = jnp.zeros_like(rates.capture_n)
+    by_dots = jnp.stack(sum_over_jumps(DOT_STOICHIOMETRY, dots.slopes(rates, before, (none, none))[1]))
+    driven = jnp.stack(sum_over_jumps(DOT_STOICHIOMETRY, list(net(before)))) / dots.density
+    own = past.store * jnp.eye(len(FILLED))[:, :, None, None] - by_dots / dots.density
+    change = eliminate(own, (driven + past.store * past.gained)[:, None])[:, 0]
+    populations = with_empty(past.before + change)
+    return EdgeDots(rates, populations, -jnp.stack(sum_over_jumps(HOST_STOICHIOMETRY, list(net(populations)))))
 
 
 def host_recombination(bulk: Bulk, site: Site) -> Float[Array, "2 edge"]:
@@ -301,8 +344,8 @@ def host_recombination(bulk: Bulk, site: Site) -> Float[Array, "2 edge"]:
     return thermal * jnp.expm1(site.affinity)
 
 
-def recombination(bulk: Bulk, site: Site, dots: EdgeDots | None) -> Float[Array, "2 edge"]:
-    """Net recombination of host and dots, cm^-3 s^-1."""
+def recombination(bulk: Bulk, site: Site, dots: EdgeDots | None) -> Float[Array, "*carrier 2 edge"]:
+    """Net recombination of host and dots, cm^-3 s^-1; of electrons and of holes where dots are on the move."""
     host = host_recombination(bulk, site)
     return host if dots is None else host + dots.recombination
 
@@ -314,10 +357,10 @@ def _balance(
     charge = site.p - site.n + bulk.doping
     if bulk.dots is not None and dots is not None:
         charge += bulk.dots.density * (dots.populations[HOLE] - dots.populations[ELECTRON])
-    loss = half * recombination(bulk, site, dots) - host
+    loss = jnp.broadcast_to(half * recombination(bulk, site, dots) - host, (2, *site.n.shape))
     d, n, p = state.displacement, state.electron.net, state.hole.net
-    left = jnp.stack([half * charge[0] - d, -n - loss[0], -p - loss[0]])
-    right = jnp.stack([half * charge[1] + d, n - loss[1], p - loss[1]])
+    left = jnp.stack([half * charge[0] - d, -n - loss[0, 0], -p - loss[1, 0]])
+    right = jnp.stack([half * charge[1] + d, n - loss[0, 1], p - loss[1, 1]])
     return EdgeBalance(jnp.stack([left, right], axis=1), p - n)
 
 
@@ -362,8 +405,9 @@ def edge_linearisation(
     host: Float[Array, "2 edge"],
     photons: Float[Array, "2 edge"],
     v: Float[Array, ""],
+    past: DotPast | None = None,
 ) -> EdgeLinearisation:
-    """Differentiate edges: sums over one-way jumps at the stationary populations."""
+    """Differentiate edges: sums over one-way jumps at the stationary populations, or at those of dots with a past."""
     state = edge_state(bulk, kT, length, x, v)
     site, half = state.site, length / 2
     escape = steepness = None
@@ -371,7 +415,7 @@ def edge_linearisation(
         ensemble = bulk.dots
         escape, slope = jax.jvp(lambda f: ensemble.escape(f, kT), (site.field,), (jnp.ones_like(site.field),))
         steepness = slope[0] / escape[0], slope[1] / escape[1]
-    filled = edge_dots(bulk, state, length, photons, escape)
+    filled = edge_dots(bulk, state, length, photons, escape, past)
     zero = jnp.zeros_like(site.n)
     charge = jnp.stack([-site.n, site.p, zero])
     loss = jnp.stack([*_by_carriers(lambda at: host_recombination(bulk, at), site), zero])
@@ -387,6 +431,7 @@ def edge_linearisation(
             half * jnp.stack(sum_over_jumps(DOT_STOICHIOMETRY, by_local)),
             half * jnp.stack(sum_over_jumps(DOT_STOICHIOMETRY, by_dots)),
             half * bulk.dots.density,
+            filled.populations,
         )
     return EdgeLinearisation(
         _balance(bulk, length, state, filled, host),
