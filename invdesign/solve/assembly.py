@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from invdesign.constants import ELEMENTARY_CHARGE_C, VACUUM_PERMITTIVITY_F_PER_CM
-from invdesign.device.device import Contact, Device
+from invdesign.device.device import Contact, Device, Layer
 from invdesign.materials.semiconductor import Bulk, Electrical
 from invdesign.processes.dots import (
     DOT_STOICHIOMETRY,
@@ -144,9 +144,12 @@ def discretise(device: Device) -> System:
     """Put a device on its mesh. Differentiable in every quantity of the device."""
     kT = device.kT
     layers = [device.layers[name] for name in device.electrical]
-    bulks = [device.bulk(name) for name in device.electrical]
     counts = [layer.edges for layer in layers]
     lengths = [device.thickness_cm(name) * jnp.asarray(np.diff(device.mesh(name))) for name in device.electrical]
+    bulks = [
+        with_surfaces(device.bulk(name), layer, kT, steps)
+        for name, layer, steps in zip(device.electrical, layers, lengths, strict=True)
+    ]
     ends = list(accumulate(counts))
     kinds: dict[object, list[int]] = {}
     for index, bulk in enumerate(bulks):
@@ -155,7 +158,8 @@ def discretise(device: Device) -> System:
     for members in kinds.values():
 
         def spread(*leaves: Array, members: list[int] = members) -> Array:
-            return jnp.concatenate([jnp.full(counts[i], leaf) for i, leaf in zip(members, leaves, strict=True)])
+            per_edge = [leaf if leaf.ndim else jnp.full(counts[i], leaf) for i, leaf in zip(members, leaves, strict=True)]
+            return jnp.concatenate(per_edge, axis=-1)
 
         regions.append(
             Region(
@@ -190,6 +194,16 @@ def discretise(device: Device) -> System:
     )
 
 
+def with_surfaces(bulk: Bulk, layer: Layer, kT: Float[Array, ""], lengths: Float[Array, " edge"]) -> Bulk:
+    """A layer's numbers with the recombination at its faces."""
+    processes = []
+    for surface, end, edge in ((layer.left_surface, 0, 0), (layer.right_surface, 1, -1)):
+        if surface is not None:
+            per_volume = jnp.zeros((2, lengths.size)).at[end, edge].set(2 / lengths[edge])
+            processes.append(surface.process(kT, per_volume))
+    return eqx.tree_at(lambda b: b.recombination, bulk, (*bulk.recombination, *processes))
+
+
 def no_light(system: System) -> Light:
     """Darkness."""
     nothing = jnp.zeros((2, system.nodes - 1))
@@ -217,6 +231,8 @@ class EdgeDots(NamedTuple):
     populations: Float[Array, "4 2 edge"]
     recombination: Float[Array, "*carrier 2 edge"]
     """Net rate through the dots, cm^-3 s^-1; where dots are on the move, net loss of electrons and of holes to them."""
+    change: Float[Array, "3 2 edge"] | None = None
+    """Of e, h and X since the beginning of a step, where dots are on the move."""
 
 
 class DotPast(NamedTuple):
@@ -268,8 +284,8 @@ class DotLinearisation(NamedTuple):
     """Rows of the dots by the dots."""
     stored: Float[Array, " edge"]
     """Dots per cm^2 in half an edge."""
-    populations: Float[Array, "4 2 edge"]
-    """Where the derivatives are taken."""
+    change: Float[Array, "3 2 edge"] | None
+    """Of the dots since the beginning of a step, where they are on the move."""
 
 
 def edge_state(
@@ -335,7 +351,8 @@ def _moving_dots(dots: DotEnsemble, rates: DotRates, past: DotPast) -> EdgeDots:
     own = past.store * jnp.eye(len(FILLED))[:, :, None, None] - by_dots / dots.density
     change = eliminate(own, (driven + past.store * past.gained)[:, None])[:, 0]
     populations = with_empty(past.before + change)
-    return EdgeDots(rates, populations, -jnp.stack(sum_over_jumps(HOST_STOICHIOMETRY, list(net(populations)))))
+    lost = -jnp.stack(sum_over_jumps(HOST_STOICHIOMETRY, list(net(populations))))
+    return EdgeDots(rates, populations, lost, change)
 
 
 def host_recombination(bulk: Bulk, site: Site) -> Float[Array, "2 edge"]:
@@ -431,7 +448,7 @@ def edge_linearisation(
             half * jnp.stack(sum_over_jumps(DOT_STOICHIOMETRY, by_local)),
             half * jnp.stack(sum_over_jumps(DOT_STOICHIOMETRY, by_dots)),
             half * bulk.dots.density,
-            filled.populations,
+            filled.change,
         )
     return EdgeLinearisation(
         _balance(bulk, length, state, filled, host),
