@@ -18,7 +18,25 @@ from invdesign.device.illumination import Dark, Illumination
 from invdesign.device.mesh import INNER, OUTER, normalised_nodes
 from invdesign.materials.optical import require
 from invdesign.materials.semiconductor import REFERENCE_K, Bulk, Electrical, Material
+from invdesign.processes.recombination import SurfaceRecombination
 from invdesign.schema import InputError, choice, quantity, setting
+
+
+class Surface(eqx.Module):
+    """Recombination at a face of a layer, with the densities in this layer."""
+
+    electron_velocity_cm_per_s: Float[Array, ""] = quantity("cm/s", lower=0, open_lower=True)
+    hole_velocity_cm_per_s: Float[Array, ""] = quantity("cm/s", lower=0, open_lower=True)
+    trap_level_eV: Float[Array, ""] = quantity("eV", lower=-2, upper=2, default=0.0, doc="above the intrinsic level")
+
+    def process(self, kT: Float[Array, ""], face_per_volume: Float[Array, "2 edge"]) -> SurfaceRecombination:
+        """The jump, in half edges with this area of the face per volume (1/cm)."""
+        return SurfaceRecombination(
+            electron_velocity=self.electron_velocity_cm_per_s,
+            hole_velocity=self.hole_velocity_cm_per_s,
+            trap_level=self.trap_level_eV / kT,
+            face_per_volume=face_per_volume,
+        )
 
 
 class Layer(eqx.Module):
@@ -38,6 +56,8 @@ class Layer(eqx.Module):
     coherent: bool = eqx.field(
         static=True, default=True, metadata=dict(doc="optically coherent; false for thick glass")
     )
+    left_surface: Surface | None = None
+    right_surface: Surface | None = None
 
 
 class Contact(eqx.Module):
@@ -61,7 +81,7 @@ class Ohmic(Contact):
 
     kind: ClassVar[str] = "ohmic"
 
-    def potential(self, bulk: Bulk, kT: Float[Array, ""]) -> Float[Array, ""]:
+    def potential(self, bulk: Bulk, kT: Float[Array, ""]) -> Float[Array, "..."]:
         half_gap = bulk.band_gap / (2 * kT)
         midgap = -(bulk.electron_affinity / kT + half_gap) + (bulk.log_nv - bulk.log_nc) / 2
         log_ni = (bulk.log_nc + bulk.log_nv) / 2 - half_gap

@@ -65,6 +65,26 @@ class ShockleyReadHall(Recombination):
         return two_step_capture(site, self.inverse_electron_lifetime, self.inverse_hole_lifetime, self.trap_level)
 
 
+class SurfaceRecombination(Recombination):
+    """Capture at a face of a layer, S_n S_p (n p - n_i^2)/(S_n (n + n_1) + S_p (p + p_1)), with that layer's densities.
+
+    As a rate per volume of the half edge at the face, so that it is one more process of that half edge.
+    """
+
+    name: ClassVar[str] = "interface recombination"
+    electron_velocity: Float[Array, "..."]
+    hole_velocity: Float[Array, "..."]
+    """S_n and S_p, cm/s."""
+    trap_level: Float[Array, "..."]
+    """Trap energy above the intrinsic level over kT."""
+    face_per_volume: Float[Array, "2 edge"]
+    """Area of the face in the half edge over its volume, 1/cm; zero away from the face."""
+
+    def backward(self, site: Site) -> Float[Array, "..."]:
+        per_area = two_step_capture(site, self.electron_velocity, self.hole_velocity, self.trap_level)
+        return self.face_per_volume * per_area
+
+
 def two_step_capture(
     site: Site, electron_rate: Float[Array, "..."], hole_rate: Float[Array, "..."], trap_level: Float[Array, "..."]
 ) -> Float[Array, "..."]:

@@ -158,8 +158,8 @@ def discretise(device: Device) -> System:
     for members in kinds.values():
 
         def spread(*leaves: Array, members: list[int] = members) -> Array:
-            per_edge = [leaf if leaf.ndim else jnp.full(counts[i], leaf) for i, leaf in zip(members, leaves, strict=True)]
-            return jnp.concatenate(per_edge, axis=-1)
+            of_layers = zip(members, leaves, strict=True)
+            return jnp.concatenate([leaf if leaf.ndim else jnp.full(counts[i], leaf) for i, leaf in of_layers], axis=-1)
 
         regions.append(
             Region(

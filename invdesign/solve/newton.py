@@ -318,8 +318,7 @@ def _implicit(primals: tuple, tangents: tuple) -> tuple[State, State]:
 
 def equilibrium_guess(system: System) -> State:
     """Local charge neutrality inside, the contacts' potentials at the ends."""
-    neutral = jax.vmap(Ohmic().potential, (0, None))
-    along = system.join([neutral(region.bulk, system.kT) for region in system.regions])
+    along = system.join([Ohmic().potential(region.bulk, system.kT) for region in system.regions])
     left, right = system.contact_potentials
     psi = jnp.concatenate([left[None], (along[:-1] + along[1:]) / 2, right[None]])
     zero = jnp.zeros_like(psi)

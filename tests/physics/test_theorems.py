@@ -1,5 +1,7 @@
 """Theorems that hold for every device, on every kind of device that the model knows."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +12,25 @@ from invdesign.analyses import checks
 from invdesign.analyses.illumination import absorption, photon_flux
 from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.device.device import Schottky
+from invdesign.device.device import Schottky, Surface
+
+
+def with_faces(device):
+    """The absorber's faces capture carriers at 1e3 and 1e4 cm/s."""
+    faces = {
+        "left_surface": Surface(electron_velocity_cm_per_s=1e3, hole_velocity_cm_per_s=1e4),
+        "right_surface": Surface(electron_velocity_cm_per_s=1e4, hole_velocity_cm_per_s=1e3, trap_level_eV=0.2),
+    }
+    return dataclasses.replace(
+        device, layers=device.layers | {"layer1": dataclasses.replace(device.layers["layer1"], **faces)}
+    )
+
 
 DEVICES = {
     "silicon p-n": lambda: silicon_diode(area_cm2=0.01),
     "n-i-p": lambda: nip_cell(),
     "n-i-p with shunt and series resistance": lambda: nip_cell(series_ohm=300.0, shunt_ohm_cm2=1e6),
+    "n-i-p with recombining faces": lambda: with_faces(nip_cell()),
     "n-i-p between metals": lambda: nip_cell(contacts=(Schottky(work_function_eV=4.3), Schottky(work_function_eV=4.8))),
     "dots": lambda: dot_diode(),
     "dots, shunt and series resistance": lambda: dot_diode(4.8, 0.15, series_ohm=1e3, shunt_ohm_cm2=1.4e7),
