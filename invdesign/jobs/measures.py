@@ -30,6 +30,8 @@ Measure = Callable[[Solved], float | None]
 PICO, PERCENT = 1e12, 100.0
 PULSE_FIELD = 0.2
 """MV/cm, of the transient absorption."""
+COLD_BIAS_V = 3.0
+"""Where noise before and after cooling is read; the paper does not say."""
 FAINT = 0.1
 """An absorption or a response ends where it has fallen to this part of the exciton peak."""
 HOST_EDGE_PER_CM = 1e3
@@ -278,7 +280,8 @@ def _noise_rise(s: Solved) -> float:
 
 
 def _cold_noise(s: Solved) -> float:
-    row = int(s.cold.by_bias.rows(READ_BIAS_V)[0])
+    """After cooling, at a bias where leakage is noisier than the dots' exchange with the host."""
+    row = int(s.cold.by_bias.rows(COLD_BIAS_V)[0])
     return float(s.cold.by_bias.numbers["figures"]["noise_A_per_rtHz"][row])
 
 
@@ -385,7 +388,7 @@ MEASURES: dict[str, Measure] = {
     "noise_rise": _noise_rise,
     "noise_headline": lambda s: PICO * s.figure("noise_A_per_rtHz", READ_BIAS_V),
     "cooling": lambda s: COOLING_K,
-    "cooling_noise": lambda s: s.figure("noise_A_per_rtHz", READ_BIAS_V) / _cold_noise(s),
+    "cooling_noise": lambda s: s.figure("noise_A_per_rtHz", COLD_BIAS_V) / _cold_noise(s),
     "cold_noise": lambda s: PICO * _cold_noise(s),
     "linear_decades": _linear_decades,
     "linear_end": _linear_end,
@@ -411,12 +414,19 @@ INPUTS = frozenset(
 """Statements that went into the device or into the question: to meet them is no result of the model."""
 
 TRANSIENTS = "transients under a pulse"
+LOCAL = "nonlocal field emission: in the local form the field drives emission and capture alike"
+INJECTION = "contacts that inject"
+FLICKER = "1/f noise"
+IONS = "mobile ions, which the default device does not have"
+LEAKAGE = "injection or leakage that grows with the field: the dark current is an ohmic shunt"
+ONE_LIFE = "a second population of dots: one lifetime stands for both decays"
+RECAPTURE = "nonlocal field emission, which recaptures less"
 MISSING: dict[str, str] = {
     "aperture": "the lateral geometry: the model has one dimension, and light everywhere",
     "eqe_chopping": "a chopper: the response is that to a weak sine, at 1 kHz",
     "eqe_irradiance": "a level of light: the response is that to weak light",
     "wavefunctions": "wave functions inside a dot",
-    "emission_over_capture": "nonlocal field emission: in the local form the field drives emission and capture alike",
+    "emission_over_capture": LOCAL,
     "pulse_wavelength": TRANSIENTS,
     "pulse_fluence": TRANSIENTS,
     "transfer_wavelength": TRANSIENTS,
@@ -424,36 +434,36 @@ MISSING: dict[str, str] = {
     "pulse_rate": TRANSIENTS,
     "host_decay": TRANSIENTS,
     "pure_decays": TRANSIENTS,
-    "gain_origin": "contacts that inject",
-    "noise_knee": "1/f noise",
-    "flicker_origin": "1/f noise",
+    "gain_origin": INJECTION,
+    "noise_knee": FLICKER,
+    "flicker_origin": FLICKER,
     "stability": "ageing",
 }
 """Statements that the model cannot be asked, with what it lacks."""
 
 LACKS: dict[str, str] = {
-    "fast_decay_rest": "a second population of dots: one lifetime stands for both decays",
-    "fast_decay_field": "a second population of dots: one lifetime stands for both decays",
-    "slow_decay_rest": "a second population of dots: one lifetime stands for both decays",
-    "capture_change": "nonlocal field emission: in the local form the field drives emission and capture alike",
-    "tunnelling_onset_field": "injection or leakage that grows with the field: the dark current is an ohmic shunt",
-    "tunnelling_onset_bias": "injection or leakage that grows with the field: the dark current is an ohmic shunt",
-    "flat_responsivity": "mobile ions, which screen the built-in field",
-    "flat_end": "mobile ions, which screen the built-in field",
-    "turn_on": "mobile ions, which screen the built-in field",
-    "eqe_400_0V": "mobile ions, which screen the built-in field",
-    "eqe_1240_0V": "mobile ions, which screen the built-in field",
-    "eqe_rise": "mobile ions, which screen the built-in field",
-    "unity_gain_bias": "contacts that inject",
-    "gain_above_one": "contacts that inject",
-    "gain_max": "contacts that inject",
-    "gain_bandwidth": "contacts that inject",
-    "eqe_1240_3V": "contacts that inject",
-    "bandwidth": "nonlocal field emission, which recaptures less",
-    "rise_time": "nonlocal field emission, which recaptures less",
-    "noise_1Hz": "1/f noise",
-    "noise_excess_1Hz": "1/f noise",
-    "cooling_noise": "a leakage that depends on temperature",
+    "fast_decay_rest": ONE_LIFE,
+    "fast_decay_field": ONE_LIFE,
+    "slow_decay_rest": ONE_LIFE,
+    "capture_change": LOCAL,
+    "tunnelling_onset_field": LEAKAGE,
+    "tunnelling_onset_bias": LEAKAGE,
+    "flat_responsivity": IONS,
+    "flat_end": IONS,
+    "turn_on": IONS,
+    "eqe_400_0V": IONS,
+    "eqe_1240_0V": IONS,
+    "eqe_rise": IONS,
+    "unity_gain_bias": INJECTION,
+    "gain_above_one": INJECTION,
+    "gain_max": INJECTION,
+    "gain_bandwidth": INJECTION,
+    "eqe_1240_3V": INJECTION,
+    "bandwidth": RECAPTURE,
+    "rise_time": RECAPTURE,
+    "noise_1Hz": FLICKER,
+    "noise_excess_1Hz": FLICKER,
+    "cooling_noise": "a leakage that depends on temperature, which that of the default device does not",
     "linear_end": "traps that light fills",
 }
-"""Where a value that misses its range would be moved by a process that the model does not have."""
+"""What would move a value that misses its range: a process that the model, or the default device, does not have."""

@@ -78,7 +78,7 @@ def alternatives(settings: ReproduceSettings) -> dict[str, Device]:
         try:
             changed[name] = read(Device, _merged(base, one.device), f"alternatives.{name}.device")
         except InputError as error:
-            raise InputError(f"{error}; ~alternatives leaves them out") from None
+            raise InputError(f"{error} (~alternatives leaves the alternatives out)") from None
     return changed
 
 

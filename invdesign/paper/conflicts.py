@@ -316,7 +316,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         "Ten times less noise for 25 K means a hundred times less current, an activation energy above the exciton "
         "energy, although generation across the dots is activated by that at most. (That the noise ends below "
         "0.3 pA/rtHz fits any starting point; 3 pA/rtHz, ten times that, is stated nowhere.)",
-        "The exciton energy. What carries the model's dark current, the leakage, does not depend on temperature.",
+        "The exciton energy. The leakage, which carries the dark current, does not depend on temperature by default.",
     ),
     Comparison(
         "colour",
@@ -378,7 +378,8 @@ COMPARISONS: tuple[Comparison, ...] = (
         _slope_of_emission,
         "Escape from a dot in the field V/d grows by less than one e-fold per volt at such fields; the stated rise is "
         "nineteen. Barriers that follow the bias itself, at contacts or by ions, could give up to q/kT = 39.",
-        "Emission in the field, with the contacts' built-in field, which collects at 0 V already.",
+        "Emission in the field, with the contacts' built-in field, which collects at 0 V already. Ions at rest at 0 V "
+        "and a barrier at the TiO2 raise the response many times over between 0 and 0.5 V, but from 0 V on.",
     ),
     Comparison(
         "field_scale",
@@ -472,7 +473,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         _rise_of_eqe,
         as_stated("eqe_rise"),
         "40 % over 0.6 % is 67.",
-        "None: the built-in field collects at 0 V already.",
+        "Neither by default: the built-in field collects at 0 V already. Ions that screen it give such a rise.",
     ),
     Comparison(
         "rise_time",

@@ -109,7 +109,7 @@ def test_verdicts():
         ("field_scale", {"tunnelling_onset_field": 0.04}),
         ("offsets", {"hole_offset": 0.4}),
         ("host_cutoff", {"host_cutoff": 775.0}),
-        ("hole_release", {"hole_offset": 0.395}),
+        ("hole_release", {"hole_offset": 0.425}),
         ("gold", {"gold_results": 100.0}),
     ],
 )
