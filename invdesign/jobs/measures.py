@@ -457,6 +457,7 @@ LACKS: dict[str, str] = {
     "unity_gain_bias": INJECTION,
     "gain_above_one": INJECTION,
     "gain_max": INJECTION,
+    "gain_max_bias": INJECTION,
     "gain_bandwidth": INJECTION,
     "eqe_1240_3V": INJECTION,
     "bandwidth": RECAPTURE,
