@@ -1,9 +1,9 @@
 """Poisson's equation around an axis, div(eps grad phi) = 0 in (r, z), on meshes whose lines follow the interfaces.
 
 No element is cut by an interface, so that no permittivity has to be averaged: it is one number per element, and the
-jump of the normal field lies on an element's edge. Elements are quadrilaterals with four bilinear functions; what flows
-out of the dual cell of a node is what the energy says, so that the scheme conserves flux at every node. Uniform fields
-and stacks of layers come out exactly; fluxes of curved bodies converge with the square of the mesh width.
+jump of the normal field lies on an element's edge. Elements are quadrilaterals with four bilinear functions, and the
+fluxes into every node add up to zero. Uniform fields and stacks of layers come out exactly; fluxes around curved bodies
+converge with the square of the mesh width.
 
 The same field is solved twice. The potential gives an effective permittivity that is too large (Dirichlet's principle),
 the stream function of the flux one that is too small (Thomson's): the solution carries its own error

@@ -4,13 +4,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from invdesign.constants import BOLTZMANN_EV_PER_K
 from invdesign.electrostatics.axisymmetric import Mesh, solve
-from invdesign.electrostatics.dots import LocalField, barrier_field_ratio, cell, local_field, mesh
+from invdesign.electrostatics.dots import (
+    LocalField,
+    barrier_field_ratio,
+    cell,
+    local_field,
+    mesh,
+    near_field_tunnelling,
+)
 from invdesign.materials.quantum_dots import Slab, Sphere
+from invdesign.processes.field_emission import BarrierEscape
 
 DIAMETER_NM, FRACTION, DOT, HOST = 4.32, 0.29, 22.0, 70.0
 """Of the default device."""
-SINGLE = 3 * HOST / (DOT + 2 * HOST)
+KT_EV = BOLTZMANN_EV_PER_K * 300
 
 
 def maxwell_garnett(dot, host, fraction):
@@ -217,6 +226,31 @@ def test_barrier_in_the_near_field(default):
     np.testing.assert_allclose(ratios[0], 1, rtol=0.02)
     np.testing.assert_allclose(ratios[-1], default.host_pole, rtol=0.02)
     assert np.all(np.diff(ratios) < 0)
+
+
+def escape(barrier_eV, field, field_ratio):
+    """The model's tunnelling term at 300 K, mass 0.2."""
+    numbers = (jnp.asarray(value) for value in (barrier_eV, 0.2, 1e-7, field_ratio))
+    return float(BarrierEscape(*numbers).tunnelling(jnp.asarray(field), jnp.asarray(KT_EV)))
+
+
+@pytest.mark.parametrize("barrier_eV", [0.2, 0.38])
+def test_tunnelling_in_a_uniform_field(barrier_eV):
+    """No contrast, 0.28 MV/cm: tunnelling through a triangle, as the model has it. 1e-4: its smooth ceiling."""
+    around = local_field(cell(DIAMETER_NM, FRACTION), HOST, HOST, 8)
+    found = near_field_tunnelling(around, barrier_eV, 0.2, 2.8e5, KT_EV)
+    np.testing.assert_allclose(found, escape(barrier_eV, 2.8e5, 1.0), rtol=1e-4)
+
+
+def test_tunnelling_in_the_near_field(default):
+    """0.2 eV, 0.2 MV/cm: the numbers of docs/model.md, half a unit of the last digit.
+
+    Along the axis there is less of it than with the field at the host's mean, more than with that at the pole.
+    """
+    near = near_field_tunnelling(default, 0.2, 0.2, 2e5, KT_EV)
+    np.testing.assert_allclose(near, 3.13, atol=0.005)
+    np.testing.assert_allclose([escape(0.2, 2e5, ratio) for ratio in (default.host, 1.949)], [3.85, 23.6], rtol=2e-3)
+    assert escape(0.2, 2e5, default.host_pole) < near < escape(0.2, 2e5, default.host)
 
 
 def test_touching_dots_are_refused():
