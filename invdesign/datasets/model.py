@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from invdesign.analyses.illumination import Absorption, absorption, steady_light
 from invdesign.analyses.noise import noise
-from invdesign.analyses.operating_point import OperatingPoint, reach
+from invdesign.analyses.operating_point import OperatingPoint, prepare, reach
 from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
 from invdesign.datasets.curves import Answer, Ask, Curve
@@ -27,8 +27,8 @@ from invdesign.device.illumination import Dark, Illumination, Monochromatic
 from invdesign.figures.registry import FIGURES, Characterisation
 from invdesign.results import Status
 from invdesign.schema import write
-from invdesign.solve.assembly import Light, discretise, no_light
-from invdesign.solve.newton import Outcome, State, Target, current_A, equilibrium_guess
+from invdesign.solve.assembly import Light, System, no_light
+from invdesign.solve.newton import Outcome, State, Target, current_A, differentiable, equilibrium_guess
 
 VOLTAGE_DIGITS = 9
 """Voltages that agree to this many decimals are one."""
@@ -87,6 +87,7 @@ class _Batch(NamedTuple):
 class _Walked(NamedTuple):
     """Operating points along voltages; with an environment in front of all axes once they are batched."""
 
+    system: System
     light: Light
     state: State
     current_A: Float[Array, "*environment point"]
@@ -235,13 +236,16 @@ class Model:
         """Figures of merit and quantum efficiencies, in the rows that each curve asks for."""
         optics, optic = self._optics(batch, device)
         found = {}
-        slow = [name for name in names if set(SLOW) & set(self.asks[name].figures)]
-        for group in (slow, [name for name in names if name not in slow]):
+        alike: dict[tuple[bool, bool], list[str]] = {}
+        for name in names:
+            ask = self.asks[name]
+            loaded = ask.spectrum_nm is not None and ask.load_ohm > 0
+            alike.setdefault((bool(set(SLOW) & set(ask.figures)), loaded), []).append(name)
+        for (_, loaded), group in alike.items():
             rows = {row: None for name in group for row in self._rows(name, batch)}
             if not rows:
                 continue
             wanted = sorted({figure for name in group for figure in self.asks[name].figures})
-            loaded = any(self.asks[name].spectrum_nm is not None and self.asks[name].load_ohm for name in group)
             answers = self._linear(batch, list(rows), wanted, loaded, stacked, static, swept, optics, optic, currents)
             index = {row: place for place, row in enumerate(rows)}
             for name in group:
@@ -298,7 +302,7 @@ class Model:
             here: Device = eqx.combine(jax.tree.map(lambda x: x[number], stacked), static)
             light = jax.tree.map(lambda x: x[number], swept.light)
             optical = jax.tree.map(lambda x: x[kind], optics)
-            system = discretise(here)
+            system: System = jax.tree.map(lambda x: x[number], swept.system)
             small = small_signal(system, state, light)
             transfer = small.transfer(frequency)
             shunt = here.terminals.shunt
@@ -325,18 +329,20 @@ def _walk(voltages: set[float]) -> Float[np.ndarray, " point"]:
 
 def _along(device: Device, voltage_V: Float[Array, " point"]) -> _Walked:
     """Operating points along voltages under the device's own light, each from the one before."""
-    system = discretise(device)
+    system = prepare(device)
     lit = steady_light(device)
     light = no_light(system) if lit is None else lit
 
-    def step(near: State, voltage: Float[Array, ""]) -> tuple[State, tuple]:
-        outcome = reach(system, Target(voltage / system.kT, light), near)
-        state = outcome.state
-        return (
-            jax.tree.map(lambda new, old: jnp.where(outcome.converged, new, old), jax.lax.stop_gradient(state), near),
-            (state, current_A(system, state, light), outcome.status),
-        )
+    held = jax.lax.stop_gradient((system, light))
 
-    start = jax.lax.stop_gradient(equilibrium_guess(system))
-    states, currents, statuses = jax.lax.scan(step, start, voltage_V)[1]
-    return _Walked(light, states, currents, statuses)
+    def step(near: State, voltage: Float[Array, ""]) -> tuple[State, Outcome]:
+        outcome = reach(held[0], Target(voltage / held[0].kT, held[1]), near)
+        return jax.tree.map(lambda new, old: jnp.where(outcome.converged, new, old), outcome.state, near), outcome
+
+    def finish(outcome: Outcome, voltage: Float[Array, ""]) -> tuple[State, Array, Array]:
+        outcome = differentiable(system, outcome, Target(voltage / system.kT, light))
+        return outcome.state, current_A(system, outcome.state, light), outcome.status
+
+    walked = jax.lax.scan(step, equilibrium_guess(held[0]), voltage_V)[1]
+    states, currents, statuses = jax.vmap(finish)(walked, voltage_V)
+    return _Walked(system, light, states, currents, statuses)
