@@ -11,7 +11,7 @@ from rich.table import Table
 from invdesign.run.folder import RESULT
 from invdesign.schema import InputError
 
-SECTIONS = ("design", "figures", "constraints", "checks", "convergence")
+SECTIONS = ("design", "figures", "constraints", "checks", "rows", "convergence")
 """Keyed objects of a result that are worth comparing, in this order."""
 
 

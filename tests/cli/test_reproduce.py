@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import invdesign
+from invdesign import cli
 from invdesign.config import load_settings
 from invdesign.jobs import reproduce
 from invdesign.jobs.measures import MISSING
@@ -131,6 +132,15 @@ def test_the_packaged_alternatives_can_be_read_and_differ():
     assert set(others) == set(settings.alternatives) and all(one.reason for one in settings.alternatives.values())
     assert float(others["thick_gold"].layers["Au"].thickness_nm) == 200
     assert others["slab"].layers["QDiP"].material.dots.geometry.kind == "slab"
+
+
+def test_two_runs_can_be_compared(tmp_path, capsys):
+    for name, value in (("a", 20.0), ("b", 30.0)):
+        rows = {"eqe_1240_1V": {"value": value, "unit": "%", "status": "met"}}
+        text = json.dumps({"schema": "invdesign/result/1", "job": "reproduce", "device": "d", "rows": rows})
+        (tmp_path / f"{name}.json").write_text(text)
+    assert cli.main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 0
+    assert re.search(r"rows.eqe_1240_1V \(%\) +20 +30 +\+50.00%", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
