@@ -417,7 +417,7 @@ TRANSIENTS = "transients under a pulse"
 LOCAL = "nonlocal field emission: in the local form the field drives emission and capture alike"
 INJECTION = "contacts that inject"
 FLICKER = "1/f noise"
-IONS = "mobile ions, which the default device does not have"
+IONS = "mobile ions (none in the default device)"
 LEAKAGE = "injection or leakage that grows with the field: the dark current is an ohmic shunt"
 ONE_LIFE = "a second population of dots: one lifetime stands for both decays"
 RECAPTURE = "nonlocal field emission, which recaptures less"
@@ -464,7 +464,7 @@ LACKS: dict[str, str] = {
     "rise_time": RECAPTURE,
     "noise_1Hz": FLICKER,
     "noise_excess_1Hz": FLICKER,
-    "cooling_noise": "a leakage that depends on temperature, which that of the default device does not",
+    "cooling_noise": "a leakage that depends on temperature (that of the default device does not)",
     "linear_end": "traps that light fills",
 }
 """What would move a value that misses its range: a process that the model, or the default device, does not have."""

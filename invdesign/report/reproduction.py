@@ -440,9 +440,7 @@ def _page(folder: RunFolder, result: Mapping[str, Any]) -> list[str]:
         paragraph(escaped(result.get("source"))),
         section(
             "At a glance",
-            image(
-                folder, "overview", "The model's value over the paper's; grey bars are the ranges that count as met."
-            ),
+            image(folder, "overview", "Model over paper; grey: what counts as met."),
         ),
         _statements(result),
         _conflicts(result),
@@ -456,28 +454,23 @@ def _page(folder: RunFolder, result: Mapping[str, Any]) -> list[str]:
 def _statements(result: Mapping[str, Any]) -> str:
     lines = []
     for row in result["rows"].values():
-        status = row["status"]
-        mark = {"met": '<span class="good">met</span>', "not met": '<span class="bad">not met</span>'}.get(
-            status, status
-        )
-        why = []
-        if row["conflicts"] and status == "not met":
-            why.append(f"conflicts: {escaped(', '.join(row['conflicts']))}")
-        if row["met_by"] and status == "not met":
-            why.append(f"met by {escaped(', '.join(row['met_by']))}")
-        if row["lacks"]:
-            why.append(f"lacks {escaped(row['lacks'])}")
-        condition = f"<br><small>{escaped(row['condition'])}</small>" if row["condition"] else ""
+        status, condition = row["status"], row["condition"]
+        css = {"met": "good", "not met": "bad"}.get(status, "")
+        mark = f'<span class="{css}">{escaped(status)}</span>' + ("<br>(input)" if row["input"] else "")
+        why = [("needs", row["lacks"])] if row["lacks"] else []
+        if status == "not met":
+            listed = (("conflicts", row["conflicts"]), ("met by", row["met_by"]))
+            why = [*((what, ", ".join(names)) for what, names in listed if names), *why]
         lines.append(
             (
                 escaped(row["panel"]),
-                escaped(row["quantity"]) + condition,
-                number(row["stated"], 3),
+                escaped(row["quantity"]) + (f"<br><small>{escaped(condition)}</small>" if condition else ""),
+                number(row["stated"]),
                 _range(row),
-                number(row["value"], 3),
+                number(row["value"]),
                 "" if row["unit"] == "1" else escaped(row["unit"]),
                 mark,
-                "<br>".join(why),
+                "<br>".join(f"<small>{what}:</small> {escaped(text)}" for what, text in why),
             )
         )
     columns = ("panel", "statement", "paper", "range", "model", "unit", "", "")
@@ -486,11 +479,11 @@ def _statements(result: Mapping[str, Any]) -> str:
 
 def _range(row: Mapping[str, Any]) -> str:
     low, high = row["low"], row["high"]
-    if low is None and high is None:
+    if low == high:  # exact, or open on both sides
         return ""
     if high is None:
-        return f"≥ {number(low, 3)}"
-    return f"≤ {number(high, 3)}" if low is None else f"{number(low, 3)} to {number(high, 3)}"
+        return f"≥ {number(low)}"
+    return f"≤ {number(high)}" if low is None else f"{number(low)} to {number(high)}"
 
 
 def _conflicts(result: Mapping[str, Any]) -> str:
