@@ -1,6 +1,6 @@
 # make optimize   create .venv, install, run the main job      (ARGS="key=value ..." passes overrides)
 # make test       create .venv, install, run the tests         (ARGS="-k optics" passes options to pytest)
-# make simulate, make validate, make lint, make clean          likewise
+# make simulate, make validate, make fit, make lint, make clean          likewise
 
 # The first Python found that is new enough; choose another with PYTHON=...
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -8,9 +8,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: optimize simulate validate test lint style types clean
+.PHONY: optimize simulate validate fit test lint style types clean
 
-optimize simulate validate: $(VENV)/.installed
+optimize simulate validate fit: $(VENV)/.installed
 	$(BIN)/invdesign $@ $(ARGS)
 
 test: $(VENV)/.installed

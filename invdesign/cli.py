@@ -154,7 +154,7 @@ def _help(command: str | None) -> str:
 
     text = (presets.conf_dir() / f"{command}.yaml").read_text(encoding="utf-8")
     groups = [
-        f"  {group}={' | '.join(presets.files(group))}" for group in re.findall(r"^  - (\w+):", text, re.MULTILINE)
+        f"  {group}={' | '.join(presets.files(group))}" for group in re.findall(r"^  - (?:optional )?(\w+):", text, re.MULTILINE)
     ]
     keys = f"keys and defaults ({command}.yaml; `invdesign list parameters` has all, with units and ranges)"
     head = [f"invdesign {command}: {JOBS[command]}", "", "choices", *groups, "", keys]

@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ def whiten(values: Float[Array, " point"], solved: Bool[Array, " point"], measur
     return jnp.where(solved, jnp.where(measured.log, logarithm * size, known - y) / sigma, FAILED)
 
 
-QUICK_COMPILATION = {"xla_llvm_disable_expensive_passes": True}
+QUICK_COMPILATION: Any = {"xla_llvm_disable_expensive_passes": True}
 """Compiler options: for the default device half the compilation time, and a program that is no slower."""
 
 

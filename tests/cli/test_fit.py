@@ -126,6 +126,20 @@ def test_every_packaged_dataset_is_read(name):
     assert write(settings)["dataset"]["source"].startswith("synthetic")
 
 
+def test_files_of_the_users_own(tmp_path, monkeypatch):
+    """A dataset and parameters in a folder of their own, with the CSV file beside them."""
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "jv.csv").write_text("voltage_mV,current_density_mA_per_cm2\n-100,-1e-6\n100,1e-3\n")
+    (mine / "curves.yaml").write_text("curves: {jv: {kind: dark_jv, file: jv.csv, relative_sigma: 0.1, log: true}}\n")
+    (mine / "numbers.yaml").write_text("T: {path: device.temperature_K, lower_K: 250, upper_K: 350}\n")
+    settings = load_settings("fit", "device=perovskite_nip", "dataset=mine/curves.yaml", "parameters=mine/numbers.yaml")
+    np.testing.assert_allclose(settings.dataset.curves["jv"].columns.x, [-0.1, 0.1])
+    np.testing.assert_allclose(settings.dataset.curves["jv"].columns.y, [-1e-9, 1e-6])
+    assert list(settings.parameters) == ["T"]
+
+
 CURVE = "dataset.curves.mine={kind: dark_jv, relative_sigma: 0.1, file: mine.csv}"
 REFUSED = {
     "a dataset of its own": (["device=cqd_only"], "dataset is missing: give dataset=path/to/my.yaml"),
