@@ -28,8 +28,13 @@ def mesh(name: str) -> np.ndarray:
         return np.array([float(row["position_cm"]) for row in csv.DictReader(file)])
 
 
-def read(name: str, edges: list[int] | None = None) -> tuple[Device, dict]:
-    """The device, on our own mesh with `edges` per layer or with as many as the file has, and the file."""
+def read(
+    name: str, edges: list[int] | None = None, fine: list[tuple[float, float]] | None = None
+) -> tuple[Device, dict]:
+    """The device, on our own mesh with `edges` per layer or with as many as the file has, and the file.
+
+    `fine` gives share and depth of the fine edges of each layer, by default those of every device.
+    """
     data = json.loads((FOLDER / f"{name}.json").read_text())
     layers = {}
     for index, layer in enumerate(data["layers"]):
@@ -48,7 +53,10 @@ def read(name: str, edges: list[int] | None = None) -> tuple[Device, dict]:
         )
         material = Semiconductor(recombination=lifetimes, optical=Constant(n=1.0), **{key: number[key] for key in same})
         count = layer["mesh"]["edges"] if edges is None else edges[index]
-        layers[layer["name"]] = Layer(thickness_nm=number["thickness_nm"], material=material, edges=count)
+        share, depth = (None, None) if fine is None else fine[index]
+        layers[layer["name"]] = Layer(
+            thickness_nm=number["thickness_nm"], material=material, edges=count, fine_share=share, fine_depth=depth
+        )
     contacts = Contacts(Ohmic(), Ohmic())
     device = Device(
         tuple(layers), layers, contacts, anode=data["anode"], area_cm2=1.0, temperature_K=data["temperature_K"]

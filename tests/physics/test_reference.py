@@ -10,10 +10,17 @@ from invdesign.solve.assembly import discretise, no_light
 from invdesign.solve.newton import Stage, Target, current_A, equilibrium_guess, walk
 
 CASES = [
-    ("silicon_pn", "dark", (80, 169), 5e-4),
-    ("perovskite_nip", "dark", (60, 120, 69), 1e-3),
-    ("perovskite_nip", "lit", (60, 120, 69), 1e-3),
-    ("barrier_nip", "dark", (40, 60, 30, 60, 59), 2e-3),
+    ("silicon_pn", "dark", (90, 159), None, 1e-4),
+    ("perovskite_nip", "dark", (40, 144, 65), None, 3e-4),
+    ("perovskite_nip", "lit", (40, 144, 65), None, 3e-4),
+    ("barrier_nip", "dark", (40, 72, 8, 77, 52), None, 3e-4),
+    ("silicon_pn", "dark", (90, 159), ((0.6, 0.06),) * 2, 5e-5),
+    ("perovskite_nip", "dark", (40, 149, 60), ((0.92, 0.102), (0.12, 0.034), (0.985, 0.0284)), 1.4e-4),
+    ("perovskite_nip", "lit", (40, 149, 60), ((0.92, 0.102), (0.12, 0.034), (0.985, 0.0284)), 1.4e-4),
+    (
+        *("barrier_nip", "dark", (36, 66, 6, 80, 61)),
+        *(((0.97, 0.1162), (0.003, 0.67), (0.46, 0.1485), (0.48, 0.3511), (0.99, 0.0354)), 1.4e-4),
+    ),
 ]
 
 
@@ -45,7 +52,7 @@ def error(name, condition, table, system, data, exact):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "condition"), [case[:2] for case in CASES])
+@pytest.mark.parametrize(("name", "condition"), [case[:2] for case in CASES[:4]])
 def test_the_same_mesh_and_scheme_give_the_same_current(name, condition):
     """Three diodes on the file's own mesh of 200 nodes: Scharfetter-Gummel, node-lumped R and G, quasi-Fermi unknowns.
 
@@ -58,13 +65,14 @@ def test_the_same_mesh_and_scheme_give_the_same_current(name, condition):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "condition", "edges", "tolerance"), CASES)
-def test_our_mesh_of_250_nodes_is_close_to_the_continuum(name, condition, edges, tolerance):
+@pytest.mark.parametrize(("name", "condition", "edges", "fine", "tolerance"), CASES)
+def test_our_mesh_of_250_nodes_is_close_to_the_continuum(name, condition, edges, fine, tolerance):
     """The same diodes on our own mesh against the tables extrapolated to zero spacing; generation integrated exactly.
 
-    The tolerance is the mesh error of 250 nodes: R peaks within kT/qF of the plane where n = p and is summed at nodes.
+    With the mesh that every device gets, and with one that was tuned to the device. The tolerance is the mesh error of
+    250 nodes, of order h^2: charge in screening layers and R, near the plane where n = p, are summed at nodes.
     """
-    device, data = reference.read(name, list(edges))
+    device, data = reference.read(name, list(edges), fine)
     table = reference.table(f"{name}_{condition}.csv")
     assert error(name, condition, table, discretise(device), data, exact=True) < tolerance
 
