@@ -109,8 +109,9 @@ def main(designs: int = 200, validated: int = 0) -> None:
                 print(f"validate, design {index} {np.round(x, 4)}:")
                 for name, check in bad.items():
                     print(f"    {name}: {check['value']:.2e} > {check['tolerance']:.1e}, {check['detail']}")
-    if validated:
-        print(f"validate: {validated - failures} of {validated} designs pass")
+        if (index + 1) % 10 == 0 or index + 1 == validated:
+            seconds = time.perf_counter() - started
+            print(f"validate: {index + 1 - failures} of {index + 1} designs pass, {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
