@@ -153,9 +153,8 @@ def _help(command: str | None) -> str:
     from invdesign import presets
 
     text = (presets.conf_dir() / f"{command}.yaml").read_text(encoding="utf-8")
-    groups = [
-        f"  {group}={' | '.join(presets.files(group))}" for group in re.findall(r"^  - (?:optional )?(\w+):", text, re.MULTILINE)
-    ]
+    names = re.findall(r"^  - (?:optional )?(\w+):", text, re.MULTILINE)
+    groups = [f"  {group}={' | '.join(presets.files(group))}" for group in names]
     keys = f"keys and defaults ({command}.yaml; `invdesign list parameters` has all, with units and ranges)"
     head = [f"invdesign {command}: {JOBS[command]}", "", "choices", *groups, "", keys]
     return "\n".join([*head, textwrap.indent(text, "  ")])
