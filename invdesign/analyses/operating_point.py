@@ -131,15 +131,15 @@ def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings 
     start = jax.lax.stop_gradient((cold, cold, jnp.asarray(int(Stage.AT_ORIGIN))))
     walked: Outcome = jax.lax.scan(step, start, jax.lax.stop_gradient(voltage_V))[1]
 
-    def finish(outcome: Outcome, voltage: Array) -> Sweep:
+    def finish(outcome: Outcome, voltage: Array) -> tuple[Array, Array, State]:
         outcome = differentiable(system, outcome, Target(voltage / system.kT, light))
         edges = balance(system, outcome.state.u, outcome.state.v, light)
         flows = edges.conduction
         spread = (jnp.max(flows) - jnp.min(flows)) / jnp.maximum(jnp.abs(jnp.mean(flows)), 1e-300)
-        current = terminal_current_A(system, edges, outcome.state.v)
-        return Sweep(voltage, current, spread, outcome.status, outcome.state)
+        return terminal_current_A(system, edges, outcome.state.v), spread, outcome.state
 
-    return jax.vmap(finish)(walked, voltage_V)
+    current, spread, state = jax.vmap(finish)(walked, voltage_V)
+    return Sweep(voltage_V, current, spread, walked.status, state)
 
 
 __all__ = ["OperatingPoint", "Sweep", "operate", "prepare", "reach", "sweep"]

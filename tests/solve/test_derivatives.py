@@ -8,7 +8,7 @@ import pytest
 from sample_devices import Solver, dot_diode
 
 from invdesign.analyses import checks
-from invdesign.analyses.operating_point import operate
+from invdesign.analyses.operating_point import operate, sweep
 from invdesign.results import Status
 from invdesign.solve.newton import Settings, State, equations, linearised
 
@@ -88,3 +88,22 @@ def test_a_failed_solve_is_a_status():
     assert Status(int(point.status)) == Status.OUT_OF_ITERATIONS
     assert bool(jnp.all(jnp.isfinite(point.state.u)))
     assert Status(int(point.status)).message
+
+
+def test_a_sweep_gives_the_points_and_slopes_of_single_solves():
+    """Dot diode from 0.3 V forward to -1 V: currents of the sweep = those of cold solves, and so the derivative
+    of the last one by a thickness. 1e-9: either is solved to round-off of a current that is 1e-9 of its flows."""
+    device = dot_diode(edges=(4, 8, 4))
+    voltages = jnp.array([0.3, 0.1, -0.2, -1.0])
+    found = jax.jit(sweep)(device, voltages)
+    assert not jnp.any(found.status)
+    single = jax.jit(lambda d, v: operate(d, v).current_A)
+    expected = jnp.stack([single(device, v) for v in voltages])
+    np.testing.assert_allclose(found.current_A, expected, rtol=1e-9)
+
+    def by_thickness(run):
+        where = lambda d: d.layers["layer1"].thickness_nm  # noqa: E731
+        return jax.jit(jax.grad(lambda t: run(eqx.tree_at(where, device, t))))(where(device))
+
+    slope = by_thickness(lambda d: sweep(d, voltages).current_A[-1])
+    np.testing.assert_allclose(slope, by_thickness(lambda d: operate(d, voltages[-1]).current_A), rtol=1e-9)
