@@ -3,11 +3,12 @@
 import numpy as np
 
 OUTER = 0.75, 0.045
-INNER = 0.15, 0.1
+INNER = 0.3, 0.03
 """Share and depth of the fine edges (see `normalised_nodes`), in layers that end at an ohmic contact and in others.
 
 A doped transport layer bends its bands within a few screening lengths of the absorber; the absorber wants most of its
-edges inside, where carriers recombine. Found on the devices of benchmarks/reference.
+edges inside, where carriers recombine, and some at its faces, where its field peaks. Found on the devices of
+benchmarks/reference and on thick designs.
 """
 
 

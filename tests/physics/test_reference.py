@@ -13,7 +13,7 @@ CASES = [
     ("silicon_pn", "dark", (90, 159), None, 1e-4),
     ("perovskite_nip", "dark", (40, 144, 65), None, 3e-4),
     ("perovskite_nip", "lit", (40, 144, 65), None, 3e-4),
-    ("barrier_nip", "dark", (40, 72, 8, 77, 52), None, 3e-4),
+    ("barrier_nip", "dark", (40, 72, 8, 77, 52), None, 7e-4),
     ("silicon_pn", "dark", (90, 159), ((0.6, 0.06),) * 2, 5e-5),
     ("perovskite_nip", "dark", (40, 149, 60), ((0.92, 0.102), (0.12, 0.034), (0.985, 0.0284)), 1.4e-4),
     ("perovskite_nip", "lit", (40, 149, 60), ((0.92, 0.102), (0.12, 0.034), (0.985, 0.0284)), 1.4e-4),
