@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SOURCE = "García de Arquer et al. 2017, DOI 10.1038/ncomms14757"
-FILE = Path(__file__).parents[1] / "data" / "paper.csv"
+FILE = Path(__file__).with_name("statements.csv")
 
 
 class Statement(NamedTuple):
