@@ -14,7 +14,7 @@ optimize simulate validate fit: $(VENV)/.installed
 	$(BIN)/invdesign $@ $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: style types
 

@@ -30,13 +30,10 @@ _PUBLIC = {
 }
 if TYPE_CHECKING:
     from invdesign.analyses.noise import noise as noise
-    from invdesign.analyses.operating_point import operate as operate
-    from invdesign.analyses.operating_point import sweep as sweep
+    from invdesign.analyses.operating_point import operate as operate, sweep as sweep
     from invdesign.analyses.small_signal import small_signal as small_signal
-    from invdesign.config import load_device as load_device
-    from invdesign.config import load_settings as load_settings
-    from invdesign.figures.registry import characterise as characterise
-    from invdesign.figures.registry import evaluate_figures as evaluate_figures
+    from invdesign.config import load_device as load_device, load_settings as load_settings
+    from invdesign.figures.registry import characterise as characterise, evaluate_figures as evaluate_figures
     from invdesign.schema import InputError as InputError
 
 

@@ -75,4 +75,11 @@ def steady_light(device: Device) -> Light | None:
     if spectrum is None:
         return None
     wavelength, irradiance = spectrum
-    return absorption(device, wavelength).light(photon_flux(wavelength, irradiance))
+    return light_of(device, wavelength, irradiance)
+
+
+def light_of(
+    device: Device, wavelength_nm: Float[Array, " wavelength"], irradiance_W_per_cm2: Float[Array, "..."]
+) -> Light:
+    """Absorbed photons of light with this irradiance at each wavelength (of an energy per area: photons per area)."""
+    return absorption(device, wavelength_nm).light(photon_flux(wavelength_nm, irradiance_W_per_cm2))

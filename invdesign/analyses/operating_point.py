@@ -69,9 +69,20 @@ def prepare(device: Device) -> System:
     system = discretise(device)
     if not system.ionic or not isinstance(device.ions, Frozen):
         return system
-    rested = reach(system, Target(-device.ions.reverse_bias_V / system.kT, no_light(system))).state
-    charge = jnp.sum(ionic_charge(system, rested.u, rested.ions), axis=0)
+    rested = reach(system, Target(-device.ions.reverse_bias_V / system.kT, no_light(system)))
+    return freeze(system, rested.state)
+
+
+def freeze(system: System, state: State) -> System:
+    """The system with its ions standing still where they are in `state`."""
+    charge = system.frozen_charge + jnp.sum(ionic_charge(system, state.u, state.ions), axis=0)
     return eqx.tree_at(lambda s: (s.ionic, s.frozen_charge), system, ((), charge))
+
+
+def under_own_light(device: Device) -> tuple[System, Light]:
+    """The discretised device and its own illumination."""
+    system, light = prepare(device), steady_light(device)
+    return system, no_light(system) if light is None else light
 
 
 def reach(system: System, target: Target, warm: State | None = None, settings: Settings = DEFAULTS) -> Outcome:
@@ -92,9 +103,7 @@ def operate(
 
     `warm` is the state of a similar device or bias on the same mesh. A solve that fails is returned with its status.
     """
-    system = prepare(device)
-    lit = steady_light(device)
-    light = no_light(system) if lit is None else lit
+    system, light = under_own_light(device)
     voltage = jnp.asarray(voltage_V, jnp.float64)
     outcome = reach(system, Target(voltage / system.kT, light), warm, settings)
     return OperatingPoint(device, system, light, voltage, outcome)
@@ -113,9 +122,13 @@ class Sweep(eqx.Module):
 
 def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings = DEFAULTS) -> Sweep:
     """Walk through voltages in their order, each from the one before; the first is reached cold."""
-    system = prepare(device)
-    lit = steady_light(device)
-    light = no_light(system) if lit is None else lit
+    return sweep_system(*under_own_light(device), voltage_V, settings)
+
+
+def sweep_system(
+    system: System, light: Light, voltage_V: Float[Array, " point"], settings: Settings = DEFAULTS
+) -> Sweep:
+    """`sweep` of a device that is discretised already."""
     dark = Target(jnp.zeros(()), no_light(system))
 
     def step(carry: tuple, voltage: Array) -> tuple[tuple, Outcome]:
@@ -140,6 +153,3 @@ def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings 
 
     current, spread, state = jax.vmap(finish)(walked, voltage_V)
     return Sweep(voltage_V, current, spread, walked.status, state)
-
-
-__all__ = ["OperatingPoint", "Sweep", "operate", "prepare", "reach", "sweep"]

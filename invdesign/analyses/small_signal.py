@@ -10,9 +10,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Int
 
-from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.solve.assembly import ROW_SIGNS, EdgeLinearisation, Light, System, assemble, follow, free_rows, linearise
-from invdesign.solve.newton import State, bordered, terminal
+from invdesign.solve.assembly import ROW_SIGNS, EdgeLinearisation, Light, System, follow, free_rows, linearise
+from invdesign.solve.newton import State, bordered
 from invdesign.solve.tridiagonal import eliminate, solve
 
 
@@ -52,21 +51,18 @@ class SmallSignal(eqx.Module):
         """All transfers to the terminal current at one frequency.
 
         `load_ohm` adds to the series resistance; `read_edge` is the edge at which conduction plus displacement are
-        read, which
-        changes nothing but round-off.
+        read, which changes nothing but round-off.
         """
         system, edges = self.system, self.edges
         omega = 2 * jnp.pi * jnp.asarray(frequency_Hz, jnp.float64)
         store = 1j * omega
         followed = [follow(part, store) for part in edges]
-        core, column = assemble(system, self.state.u, self.state.v, system.join([rows for rows, _ in followed]))
-        scale = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2
+        by_unknowns = system.join([rows for rows, _ in followed])
         read = jnp.asarray(system.read_edge if read_edge is None else read_edge)
-        displacement, electrons, holes = system.join([part.along for part in edges])[..., read]
-        current = scale * (holes - electrons + store * displacement)
-        impedance = system.series_resistance_ohm + load_ohm
-        by_node, by_v = terminal(system, current, read)
-        node, circuit = solve(bordered(system, core, column, current, impedance, read).T, (by_node, by_v[None]))
+        matrix, (by_node, by_v) = bordered(
+            system, self.state.u, self.state.v, edges, by_unknowns, store, load_ohm, read
+        )
+        node, circuit = solve(matrix.T, (by_node, by_v[None]))
         # a source in a pinned row goes to the contact and not into the device
         node = node.at[0].multiply(free_rows(system, 0)).at[-1].multiply(free_rows(system, 1))
         at_ends = -jnp.stack([node[:-1].T, node[1:].T], axis=1)
@@ -79,14 +75,14 @@ class SmallSignal(eqx.Module):
             onto_dots = jnp.sum(ROW_SIGNS[:, None, None, None] * here[:, None] * part.dots.rows, axis=0)
             dots.append(eliminate(jnp.swapaxes(own, 0, 1), onto_dots[:, None])[:, 0])
         # a current that no row of the junction sees is divided between the junction's admittance and the circuit
-        parallel = 1 - impedance / system.kT * circuit[0]
+        parallel = 1 - (system.series_resistance_ohm + load_ohm) / system.kT * circuit[0]
         return Transfer(
             omega,
             -node,
             system.join(dots),
             circuit[0] / system.kT,
             parallel,
-            scale * parallel,
+            system.ampere * parallel,
             read,
         )
 

@@ -23,8 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from invdesign.analyses.illumination import absorption, photon_flux, steady_light
-from invdesign.analyses.operating_point import prepare, reach
+from invdesign.analyses.illumination import light_of
+from invdesign.analyses.operating_point import freeze, reach, under_own_light
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Device
 from invdesign.materials.semiconductor import Bulk
@@ -35,15 +35,12 @@ from invdesign.solve.assembly import (
     EdgeLinearisation,
     Light,
     System,
-    assemble,
     collect,
     edge_linearisation,
     edge_states,
     edge_unknowns,
     follow,
     free_rows,
-    ionic_charge,
-    no_light,
     over_states,
     populations,
     to_nodes,
@@ -240,14 +237,9 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
     still = -system.frozen_charge[None]
     nodes = collect(system, u, v, balance._replace(rows=rows), still)
     through = (balance.conduction + rate.displacement)[system.read_edge]
-    current = _ampere(system) * through + system.shunt_conductance_S * v * system.kT
+    current = system.ampere * through + system.shunt_conductance_S * v * system.kT
     circuit = v + system.series_resistance_ohm * current / system.kT - target.voltage
     return _Trial(Moment(u, v, start.dots + dots), edges, rate, balance.conduction, nodes, circuit[None])
-
-
-def _ampere(system: System) -> Float[Array, ""]:
-    """Terminal current (A) of a particle current density along +x (cm^-2 s^-1)."""
-    return system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2
 
 
 def _change(edges: EdgeLinearisation) -> Float[Array, "3 2 edge"]:
@@ -271,10 +263,8 @@ def _dots_per_end(system: System) -> Float[Array, " edge"]:
 def _matrix(system: System, trial: _Trial, store: Array) -> tuple[Bordered, list[Array | None]]:
     """Derivative of the equations of a stage, the dots eliminated; also the dots' own matrices."""
     followed = [follow(part, store) for part in trial.edges]
-    core, column = assemble(system, trial.moment.u, trial.moment.v, system.join([rows for rows, _ in followed]))
-    displacement, electrons, holes = system.join([part.along for part in trial.edges])[..., system.read_edge]
-    current = _ampere(system) * (holes - electrons + store * displacement)
-    matrix = bordered(system, core, column, current, system.series_resistance_ohm, system.read_edge)
+    by_unknowns = system.join([rows for rows, _ in followed])
+    matrix, _ = bordered(system, trial.moment.u, trial.moment.v, trial.edges, by_unknowns, store)
     return matrix, [own for _, own in followed]
 
 
@@ -326,7 +316,7 @@ def _error(system: System, trial: _Trial, error: Stores, store: Array, settings:
     ends = jnp.concatenate([charge[None], source]) + system.join(by_region)
     rows = to_nodes(ends).T
     rows = rows.at[0].multiply(free_rows(system, 0)).at[-1].multiply(free_rows(system, 1))
-    ratio = system.series_resistance_ohm * _ampere(system) / system.kT
+    ratio = system.series_resistance_ohm * system.ampere / system.kT
     u, v = solve(matrix, (-rows, (ratio * store * error.displacement[system.read_edge])[None]), refinements=0)
     psi, phi_n, phi_p = edge_unknowns(u)
     log_n, log_p = psi - phi_n, v[0] + phi_p - psi
@@ -374,7 +364,7 @@ def take_step(
         trial = _trial(system, start, change, gained, store, target)
         rates = jax.tree.map(lambda all_, one: all_.at[index].set(one), rates, trial.rate)
         through = trial.conduction + trial.rate.displacement
-        terminal = _ampere(system) * through[system.read_edge]
+        terminal = system.ampere * through[system.read_edge]
         terminal += system.shunt_conductance_S * trial.moment.v * system.kT
         return (rates, currents.at[index].set(terminal), change, good & solved, index + 1), trial
 
@@ -487,7 +477,7 @@ def integrate(
     shunt = system.shunt_conductance_S * done.moment.v * system.kT
     return Transient(
         times_s,
-        _ampere(system) * done.current[:, system.read_edge] + shunt,
+        system.ampere * done.current[:, system.read_edge] + shunt,
         done.charge,
         system.polarity * ELEMENTARY_CHARGE_C * done.current,
         done.moment,
@@ -503,14 +493,6 @@ def at_rest(system: System, state: State, light: Light) -> Moment:
     """A stationary state as the start of a transient."""
     filled = populations(system, state.u, state.v, light)[FILLED, :]
     return Moment(state.u, state.v, filled)
-
-
-def frozen_ions(system: System, state: State) -> System:
-    """The system with its ions standing still where they are at an operating point."""
-    if not system.ionic:
-        return system
-    charge = system.frozen_charge + jnp.sum(ionic_charge(system, state.u, state.ions), axis=0)
-    return eqx.tree_at(lambda s: (s.ionic, s.frozen_charge), system, ((), charge))
 
 
 def pumped(system: System, moment: Moment, photons: Light) -> Moment:
@@ -537,14 +519,12 @@ def _prepared(
     device: Device, voltage_V: Float[Array, ""] | float, load_ohm: Float[Array, ""] | float
 ) -> tuple[System, Target, Moment, Bool[Array, ""]]:
     """The device in its circuit at rest under its own light, its ions standing still from then on."""
-    system = prepare(device)
+    system, light = under_own_light(device)
     resistance = system.series_resistance_ohm + load_ohm
     system = eqx.tree_at(lambda s: s.series_resistance_ohm, system, resistance)
-    lit = steady_light(device)
-    light = no_light(system) if lit is None else lit
     target = Target(jnp.asarray(voltage_V, jnp.float64) / system.kT, light)
     outcome = reach(system, target)
-    system = frozen_ions(system, outcome.state)
+    system = freeze(system, outcome.state)
     return system, target, at_rest(system, outcome.state, light), outcome.converged
 
 
@@ -590,8 +570,7 @@ def light_pulse(
     """
     system, target, start, converged = _prepared(device, voltage_V, load_ohm)
     wavelength = jnp.asarray(wavelength_nm, jnp.float64)[None]
-    flux = photon_flux(wavelength, jnp.asarray(irradiance_W_per_cm2, jnp.float64))
-    added = Target(jnp.zeros(()), absorption(device, wavelength).light(flux))
+    added = Target(jnp.zeros(()), light_of(device, wavelength, jnp.asarray(irradiance_W_per_cm2, jnp.float64)))
     return integrate(system, start, Drive(target, added, shape), times_s, settings, converged)
 
 
@@ -626,8 +605,7 @@ def rise_and_fall_times(
     """
     system, target, dark, converged = _prepared(device, voltage_V, load_ohm)
     wavelength = jnp.asarray(wavelength_nm, jnp.float64)[None]
-    flux = photon_flux(wavelength, jnp.asarray(irradiance_W_per_cm2, jnp.float64))
-    more = absorption(device, wavelength).light(flux)
+    more = light_of(device, wavelength, jnp.asarray(irradiance_W_per_cm2, jnp.float64))
     bright = Target(target.voltage, jax.tree.map(jnp.add, target.light, more))
     outcome = reach(system, bright)
     lit = at_rest(system, outcome.state, bright.light)
@@ -692,7 +670,7 @@ def transient_absorption(
     """
     system, target, rest, converged = _prepared(device, voltage_V, load_ohm)
     wavelength = jnp.asarray(pump_wavelength_nm, jnp.float64)[None]
-    photons = absorption(device, wavelength).light(photon_flux(wavelength, jnp.asarray(fluence_J_per_cm2, jnp.float64)))
+    photons = light_of(device, wavelength, jnp.asarray(fluence_J_per_cm2, jnp.float64))
     start = pumped(system, rest, photons)
     run = integrate(system, start, Drive(target, _none(target), Square()), times_s, settings, converged)
     active = _active_lengths(device, system)

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from invdesign.analyses.illumination import Absorption, absorption, steady_light
+from invdesign.analyses.illumination import Absorption, absorption
 from invdesign.analyses.noise import noise
-from invdesign.analyses.operating_point import OperatingPoint, prepare, reach
+from invdesign.analyses.operating_point import OperatingPoint, sweep_system, under_own_light
 from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
 from invdesign.datasets.curves import Answer, Ask, Curve
@@ -27,8 +27,8 @@ from invdesign.device.illumination import Dark, Illumination, Monochromatic
 from invdesign.figures.registry import FIGURES, Characterisation
 from invdesign.results import Status
 from invdesign.schema import write
-from invdesign.solve.assembly import Light, System, no_light
-from invdesign.solve.newton import Outcome, State, Target, current_A, differentiable, equilibrium_guess
+from invdesign.solve.assembly import Light, System
+from invdesign.solve.newton import Outcome, State
 
 VOLTAGE_DIGITS = 9
 """Voltages that agree to this many decimals are one."""
@@ -329,20 +329,6 @@ def _walk(voltages: set[float]) -> Float[np.ndarray, " point"]:
 
 def _along(device: Device, voltage_V: Float[Array, " point"]) -> _Walked:
     """Operating points along voltages under the device's own light, each from the one before."""
-    system = prepare(device)
-    lit = steady_light(device)
-    light = no_light(system) if lit is None else lit
-
-    held = jax.lax.stop_gradient((system, light))
-
-    def step(near: State, voltage: Float[Array, ""]) -> tuple[State, Outcome]:
-        outcome = reach(held[0], Target(voltage / held[0].kT, held[1]), near)
-        return jax.tree.map(lambda new, old: jnp.where(outcome.converged, new, old), outcome.state, near), outcome
-
-    def finish(outcome: Outcome, voltage: Float[Array, ""]) -> tuple[State, Array, Array]:
-        outcome = differentiable(system, outcome, Target(voltage / system.kT, light))
-        return outcome.state, current_A(system, outcome.state, light), outcome.status
-
-    walked = jax.lax.scan(step, equilibrium_guess(held[0]), voltage_V)[1]
-    states, currents, statuses = jax.vmap(finish)(walked, voltage_V)
-    return _Walked(system, light, states, currents, statuses)
+    system, light = under_own_light(device)
+    swept = sweep_system(system, light, voltage_V)
+    return _Walked(system, light, swept.state, swept.current_A, swept.status)

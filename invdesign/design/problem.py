@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from invdesign.analyses.readout import Noiseless, Readout
 from invdesign.design.constraints import Constraints
 from invdesign.design.objectives import Objective
-from invdesign.design.variables import Variable
+from invdesign.design.variables import Variable, free_names, put_in, with_ties
 from invdesign.device.device import Device
 from invdesign.figures.registry import Characterisation, characterise
 from invdesign.optimize.problem import Evaluation
@@ -44,9 +44,7 @@ class DesignProblem(eqx.Module):
     @property
     def names(self) -> tuple[str, ...]:
         """Free variables, in the order of `z`."""
-        return tuple(
-            name for name in self.order if not self.variables[name].frozen and self.variables[name].tied_to is None
-        )
+        return free_names(self.variables, self.order)
 
     @property
     def constraint_names(self) -> tuple[str, ...]:
@@ -71,24 +69,11 @@ class DesignProblem(eqx.Module):
             name: self.variables[name].lower + z[i] * (self.variables[name].upper - self.variables[name].lower)
             for i, name in enumerate(self.names)
         }
-        chosen = {}
-        for name in self.order:
-            variable = self.variables[name]
-            if name in free:
-                chosen[name] = free[name]
-            elif variable.tied_to is not None and variable.tied_to in free:
-                chosen[name] = self.value(name) * free[variable.tied_to] / self.value(variable.tied_to)
-            else:
-                chosen[name] = self.value(name)
-        return chosen
+        return with_ties(self.variables, self.order, free, self.value)
 
     def configuration(self, values: dict[str, Float[Array, ""]]) -> Configuration:
         """The baseline with these values put in."""
-        return eqx.tree_at(
-            lambda tree: [find(tree, self.variables[name].path)[0] for name in self.order],
-            self.baseline,
-            [jnp.asarray(values[name], jnp.float64) for name in self.order],
-        )
+        return put_in(self.baseline, self.variables, self.order, values)
 
     def characterise(self, configuration: Configuration, warm: State | None = None) -> Characterisation:
         """Simulate one configuration."""

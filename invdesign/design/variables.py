@@ -1,14 +1,15 @@
 """Design variables: named, bounded, free, frozen or tied numbers of a configuration."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from invdesign.design.grids import ascending
-from invdesign.schema import InputError, quantity, setting
+from invdesign.schema import InputError, find, quantity, setting
 
 _UNIT = r"(nm|um2|cm|cm2|cm3|cm6|A|V|Vs|eV|W|K|s|Hz|ohm)"
 _SUFFIX = re.compile(rf"(_{_UNIT}|_ohm_cm2)(_per_{_UNIT})?$")
@@ -28,19 +29,10 @@ class Variable(eqx.Module):
 
     @classmethod
     def translate(cls, mapping: Mapping[str, Any]) -> dict[str, Any]:
-        suffix = unit_of(mapping.get("path"))
-        names = {"lower" + suffix: "lower", "upper" + suffix: "upper"}
-        wrong = [key for key in mapping if key.startswith(("lower", "upper")) and key not in names]
-        if wrong:
-            raise InputError(f"{wrong[0]} is not a known key; the bounds are {' and '.join(names)}")
-        missing = [key for key in names if key not in mapping]
-        if missing and "path" in mapping:
-            raise InputError(f"{missing[0]} is missing: it must be a finite number")
-        return {names.get(key, key): value for key, value in mapping.items()}
+        return plain_bounds(mapping)
 
     def spell(self, mapping: dict[str, Any]) -> dict[str, Any]:
-        suffix = unit_of(self.path)
-        return {key + suffix if key in ("lower", "upper") else key: value for key, value in mapping.items()}
+        return bounds_with_unit(mapping, unit_of(self.path))
 
     def __check_init__(self) -> None:
         suffix = unit_of(self.path)
@@ -50,6 +42,57 @@ class Variable(eqx.Module):
     def unit_suffix(self) -> str:
         """`_nm`, `_V`, or nothing for a pure number."""
         return unit_of(self.path)
+
+
+def plain_bounds(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping whose bounds carry the unit of its `path`, with the unit taken off. Raises `InputError` for others."""
+    suffix = unit_of(mapping.get("path"))
+    names = {"lower" + suffix: "lower", "upper" + suffix: "upper"}
+    wrong = [key for key in mapping if key.startswith(("lower", "upper")) and key not in names]
+    if wrong:
+        raise InputError(f"{wrong[0]} is not a known key; the bounds are {' and '.join(names)}")
+    missing = [key for key in names if key not in mapping]
+    if missing and "path" in mapping:
+        raise InputError(f"{missing[0]} is missing: it must be a finite number")
+    return {names.get(key, key): value for key, value in mapping.items()}
+
+
+def bounds_with_unit(mapping: Mapping[str, Any], suffix: str) -> dict[str, Any]:
+    """The inverse of `plain_bounds`."""
+    return {key + suffix if key in ("lower", "upper") else key: value for key, value in mapping.items()}
+
+
+def free_names(numbers: Mapping[str, Any], order: Sequence[str]) -> tuple[str, ...]:
+    """Those of the variables or parameters that are neither frozen nor tied."""
+    return tuple(name for name in order if not numbers[name].frozen and numbers[name].tied_to is None)
+
+
+def with_ties(
+    numbers: Mapping[str, Any],
+    order: Sequence[str],
+    free: Mapping[str, Float[Array, ""]],
+    start: Callable[[str], Float[Array, ""]],
+) -> dict[str, Float[Array, ""]]:
+    """All variables or parameters: free ones as given, tied ones in proportion to theirs, frozen ones at the start."""
+    chosen = {}
+    for name in order:
+        target = numbers[name].tied_to
+        if name in free:
+            chosen[name] = free[name]
+        elif target is not None and target in free:
+            chosen[name] = start(name) * free[target] / start(target)
+        else:
+            chosen[name] = start(name)
+    return chosen
+
+
+def put_in(tree: Any, numbers: Mapping[str, Any], order: Sequence[str], values: Mapping[str, Float[Array, ""]]) -> Any:
+    """The tree with these values at the paths of the variables or parameters."""
+    return eqx.tree_at(
+        lambda tree: [find(tree, numbers[name].path)[0] for name in order],
+        tree,
+        [jnp.asarray(values[name], jnp.float64) for name in order],
+    )
 
 
 def unit_of(path: Any) -> str:

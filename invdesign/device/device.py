@@ -5,6 +5,7 @@ forward bias, reverse bias is V < 0 and is entered as a positive `reverse_bias_V
 flow into the anode.
 """
 
+import dataclasses
 from typing import ClassVar
 
 import equinox as eqx
@@ -271,6 +272,11 @@ class Device(eqx.Module):
         share = share if layer.fine_share is None else layer.fine_share
         depth = depth if layer.fine_depth is None else layer.fine_depth
         return normalised_nodes(layer.edges, share, depth, *fine)
+
+    def refined(self, factor: int) -> "Device":
+        """The device on a mesh with `factor` times the edges."""
+        layers = {name: dataclasses.replace(layer, edges=factor * layer.edges) for name, layer in self.layers.items()}
+        return dataclasses.replace(self, layers=layers)
 
     @property
     def active(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from invdesign.design.grids import ascending
-from invdesign.design.variables import unit_of
+from invdesign.design.variables import bounds_with_unit, free_names, plain_bounds, put_in, unit_of, with_ties
 from invdesign.schema import InputError, find, quantity, setting
 
 
@@ -37,15 +37,7 @@ class Parameter(eqx.Module):
 
     @classmethod
     def translate(cls, mapping: Mapping[str, Any]) -> dict[str, Any]:
-        suffix = unit_of(mapping.get("path"))
-        names = {"lower" + suffix: "lower", "upper" + suffix: "upper"}
-        wrong = [key for key in mapping if key.startswith(("lower", "upper")) and key not in names]
-        if wrong:
-            raise InputError(f"{wrong[0]} is not a known key; the bounds are {' and '.join(names)}")
-        missing = [key for key in names if key not in mapping]
-        if missing and "path" in mapping:
-            raise InputError(f"{missing[0]} is missing: it must be a finite number")
-        renamed = {names.get(key, key): value for key, value in mapping.items()}
+        suffix, renamed = unit_of(mapping.get("path")), plain_bounds(mapping)
         if isinstance(prior := renamed.get("prior"), Mapping):
             inside = _prior_names(suffix, mapping.get("log") is True)
             wrong = [key for key in prior if key not in inside]
@@ -59,7 +51,7 @@ class Parameter(eqx.Module):
         if mapping["prior"] is not None:
             outside = {field: key for key, field in _prior_names(suffix, self.log).items()}
             mapping["prior"] = {outside[key]: value for key, value in mapping["prior"].items()}
-        return {key + suffix if key in ("lower", "upper") else key: value for key, value in mapping.items()}
+        return bounds_with_unit(mapping, suffix)
 
     def __check_init__(self) -> None:
         suffix = self.unit_suffix
@@ -114,7 +106,7 @@ class Space(eqx.Module):
     @property
     def names(self) -> tuple[str, ...]:
         """Free parameters, in the order of `z`."""
-        return tuple(name for name in self.order if not (self.parameters[name].frozen or self.parameters[name].tied_to))
+        return free_names(self.parameters, self.order)
 
     def start(self, name: str) -> Float[Array, ""]:
         """The number that the tree itself has."""
@@ -123,25 +115,11 @@ class Space(eqx.Module):
     def values(self, z: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
         """All parameters at a point of the box: free, tied in proportion, frozen."""
         free = {name: self.parameters[name].value(z[place]) for place, name in enumerate(self.names)}
-        chosen = {}
-        for name in self.order:
-            target = self.parameters[name].tied_to
-            if name in free:
-                chosen[name] = free[name]
-            elif target is not None and target in free:
-                chosen[name] = self.start(name) * free[target] / self.start(target)
-            else:
-                chosen[name] = self.start(name)
-        return chosen
+        return with_ties(self.parameters, self.order, free, self.start)
 
     def at(self, z: Float[Array, " parameter"]) -> Any:
         """The tree at a point of the box."""
-        values = self.values(z)
-        return eqx.tree_at(
-            lambda tree: [find(tree, self.parameters[name].path)[0] for name in self.order],
-            self.root,
-            [jnp.asarray(values[name], jnp.float64) for name in self.order],
-        )
+        return put_in(self.root, self.parameters, self.order, self.values(z))
 
     @property
     def baseline(self) -> Float[np.ndarray, " parameter"]:

@@ -394,9 +394,7 @@ def contributions(
 
 def _verify(problem: DesignProblem, chosen: Configuration, optimum: Numbers) -> dict[str, Any]:
     """Simulate the winner cold on a mesh with twice the edges."""
-    device = chosen.device
-    layers = {name: dataclasses.replace(layer, edges=2 * layer.edges) for name, layer in device.layers.items()}
-    fine = dataclasses.replace(chosen, device=dataclasses.replace(device, layers=layers))
+    fine = dataclasses.replace(chosen, device=chosen.device.refined(2))
     refined = Simulation(dataclasses.replace(problem, baseline=fine, warm=None))(fine)
     names = ("detectivity_Jones", "responsivity_A_per_W", "noise_A_per_rtHz", "bandwidth_Hz", "peak_field_V_per_cm")
     difference = {name: abs(refined.figures[name] / optimum.figures[name] - 1) for name in names}

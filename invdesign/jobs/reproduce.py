@@ -16,8 +16,7 @@ from invdesign.jobs import data
 from invdesign.jobs.measures import INPUTS, LACKS, MEASURES, MISSING
 from invdesign.jobs.reproduction import Compared, Solved, bleach, compare, films, local_fields, solve
 from invdesign.jobs.settings import ReproduceSettings
-from invdesign.jobs.simulate import SCHEMA
-from invdesign.jobs.simulate import warnings as limits_of_the_model
+from invdesign.jobs.simulate import SCHEMA, warnings as limits_of_the_model
 from invdesign.jobs.tables import TABLES, all_tables
 from invdesign.jobs.tables.common import Table, dotted
 from invdesign.paper.conflicts import COMPARISONS, conflicts_of

@@ -1,6 +1,5 @@
 """`invdesign validate`: the theorems of `analyses.checks`, and the numerics, on the user's own device."""
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -531,13 +530,7 @@ def _mesh(bench: Bench, bias: float, coarse: Figures, arguments: tuple[Array, Ar
     compute = eqx.filter_jit(_figures)
 
     def on(factor: int) -> Figures:
-        layers = {
-            name: dataclasses.replace(layer, edges=factor * layer.edges) if name in bench.device.electrical else layer
-            for name, layer in bench.device.layers.items()
-        }
-        figures, outcome = compute(
-            dataclasses.replace(bench.device, layers=layers), jnp.asarray(bias), *arguments, None
-        )
+        figures, outcome = compute(bench.device.refined(factor), jnp.asarray(bias), *arguments, None)
         bench.points.append(Point(f"mesh x {factor}", -bias, bench.base, outcome))
         return figures
 

@@ -1,5 +1,6 @@
 """The figures of a simulation, drawn from its tables alone: `draw(folder)` needs nothing but the folder of a run."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -81,6 +82,17 @@ def _panels(
 ) -> tuple[Figure, Any]:
     figure = Figure(figsize=(width * columns, height * rows))
     return figure, figure.subplots(rows, columns, **options)
+
+
+def small_multiples(count: int, width: float, ylabel: str) -> tuple[Figure, list[Axes]]:
+    """So many panels (`width` in inches), up to three in a row, that share the vertical axis and its label."""
+    columns = min(3, count)
+    figure, grid = _panels(math.ceil(count / columns), columns, width, 2.4, squeeze=False, sharey=True)
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(ylabel)
+    return figure, list(grid.flat[:count])
 
 
 def _cut(table: Table, **where: Any) -> Table:

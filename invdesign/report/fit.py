@@ -12,7 +12,7 @@ from scipy.interpolate import PchipInterpolator
 
 from invdesign.datasets.table import split_unit
 from invdesign.report import html
-from invdesign.report.figures import DARK, ELECTRON, GREY, HOLE, STYLE
+from invdesign.report.figures import DARK, ELECTRON, GREY, HOLE, STYLE, small_multiples
 from invdesign.report.pieces import bullets, escaped, head, image, number, paragraph, provenance, section, table, unit
 from invdesign.run.folder import RunFolder, read_table
 
@@ -93,11 +93,8 @@ def _label(name: str, absolute: bool = False) -> str:
 
 def _profiles(table: dict[str, np.ndarray]) -> Figure:
     names = list(dict.fromkeys(table["parameter"].tolist()))
-    columns = min(3, len(names))
-    rows = math.ceil(len(names) / columns)
-    figure = Figure(figsize=(3.2 * columns, 2.4 * rows))
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for axes, name in zip(grid.flat, names, strict=False):
+    figure, panels = small_multiples(len(names), 3.2, "rise of χ²")
+    for axes, name in zip(panels, names, strict=True):
         own = table["parameter"] == name
         value, rise = table["value"][own], table["chi2_rise"][own]
         axes.plot(value, rise, "o", color=ELECTRON, ms=3.5)
@@ -112,10 +109,6 @@ def _profiles(table: dict[str, np.ndarray]) -> Figure:
         axes.set_ylim(-0.2, 6)
         axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
         axes.xaxis.set_major_locator(MaxNLocator(5))
-    for axes in grid.flat[len(names) :]:
-        axes.set_visible(False)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("rise of χ²")
     return figure
 
 

@@ -3,7 +3,6 @@
 Everything is inside the file (figures as data URIs, no scripts, nothing is fetched). What a run lacks is left out.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,44 +10,20 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from invdesign.report.figures import FIGURES, QUALITATIVE, STYLE
+from invdesign.report.figures import FIGURES, QUALITATIVE, STYLE, small_multiples
 from invdesign.report.pieces import (
     bullets as _list,
-)
-from invdesign.report.pieces import (
     escaped as _text,
-)
-from invdesign.report.pieces import (
     head as _head,
-)
-from invdesign.report.pieces import (
     image as _image,
-)
-from invdesign.report.pieces import (
     number as _number,
-)
-from invdesign.report.pieces import (
     paragraph as _paragraph,
-)
-from invdesign.report.pieces import (
     provenance as _provenance,
-)
-from invdesign.report.pieces import (
     section as _section,
-)
-from invdesign.report.pieces import (
     symbols as _symbol_text,
-)
-from invdesign.report.pieces import (
     table as _table,
-)
-from invdesign.report.pieces import (
     unit as _unit,
-)
-from invdesign.report.pieces import (
     warnings as _warnings,
-)
-from invdesign.report.pieces import (
     words as _words,
 )
 from invdesign.run.folder import RunFolder, read_table
@@ -326,11 +301,8 @@ def _slices(folder: RunFolder, result: Mapping[str, Any]) -> str:
 
 def _slices_figure(table: dict[str, np.ndarray], result: Mapping[str, Any]) -> Figure:
     names = list(dict.fromkeys(table["variable"].tolist()))
-    columns = min(3, len(names))
-    rows = math.ceil(len(names) / columns)
-    figure = Figure(figsize=(3.3 * columns, 2.4 * rows))
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for axes, name in zip(grid.flat, names, strict=False):
+    figure, panels = small_multiples(len(names), 3.3, f"log$_{{10}}$ {_symbol(result)}")
+    for axes, name in zip(panels, names, strict=True):
         own = table["variable"] == name
         x, y = table["value"][own], table["log10_figure"][own]
         feasible = table["feasible"][own] > 0 if "feasible" in table else np.ones(len(x), bool)
@@ -343,10 +315,6 @@ def _slices_figure(table: dict[str, np.ndarray], result: Mapping[str, Any]) -> F
         chosen = ((result.get("design") or {}).get(name) or {}).get("optimum")
         if chosen is not None:
             axes.plot([chosen], [np.interp(chosen, x, y)], "o", mfc="none", mec="black", ms=9, mew=1)
-    for axes in grid.flat[len(names) :]:
-        axes.set_visible(False)
-    for axes in grid[:, 0]:
-        axes.set_ylabel(f"log$_{{10}}$ {_symbol(result)}")
     return figure
 
 

@@ -108,6 +108,11 @@ class System(eqx.Module):
         """Sign of the terminal current (into the anode) against the current density along +x."""
         return 1 if self.anode == 0 else -1
 
+    @property
+    def ampere(self) -> Float[Array, ""]:
+        """Terminal current (A) of a particle current density along +x (cm^-2 s^-1)."""
+        return self.polarity * ELEMENTARY_CHARGE_C * self.area_cm2
+
     def by_layer(self, per_edge: Array) -> list[Array]:
         """Cut an array over all edges into one per layer."""
         return jnp.split(per_edge, np.cumsum(self.layer_edges)[:-1], axis=-1)

@@ -5,6 +5,7 @@ steps on along the tangent; a trial that fails is repeated with half the step. B
 other.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -13,11 +14,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
-from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Ohmic
 from invdesign.results import Status
 from invdesign.solve.assembly import (
     EdgeBalance,
+    EdgeLinearisation,
     Light,
     System,
     assemble,
@@ -31,7 +32,7 @@ from invdesign.solve.assembly import (
     linearise,
     to_nodes,
 )
-from invdesign.solve.tridiagonal import BlockTridiagonal, Bordered, solve
+from invdesign.solve.tridiagonal import Bordered, solve
 
 
 class Settings(eqx.Module):
@@ -94,8 +95,7 @@ class Target(eqx.Module):
 
 def terminal_current_A(system: System, edges: EdgeBalance, v: Float[Array, ""]) -> Float[Array, ""]:
     """Current into the anode (A), shunt included, from the balances of the edges at the junction voltage `v`."""
-    junction = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2 * edges.conduction[system.read_edge]
-    return junction + system.shunt_conductance_S * v * system.kT
+    return system.ampere * edges.conduction[system.read_edge] + system.shunt_conductance_S * v * system.kT
 
 
 def current_A(system: System, state: State, light: Light) -> Float[Array, ""]:
@@ -132,10 +132,7 @@ def linearised(
     by_unknowns = system.join([follow(part, 0.0)[0] for part in edges])
     rigid = jnp.sum(by_level, axis=0)  # a potential raises the charge by as much as the level of the ions lowers it
     by_unknowns = by_unknowns.at[0, 0, 0].add(-rigid[0]).at[0, 3, 1].add(-rigid[1])
-    core, column = assemble(system, state.u, state.v, by_unknowns)
-    _, electrons, holes = system.join([part.along for part in edges])[..., system.read_edge]
-    current = system.polarity * ELEMENTARY_CHARGE_C * system.area_cm2 * (holes - electrons)
-    matrix = bordered(system, core, column, current, system.series_resistance_ohm, system.read_edge)
+    matrix, _ = bordered(system, state.u, state.v, edges, by_unknowns, 0.0)
     if system.ionic:
         matrix = with_ions(system, matrix, to_nodes(by_level))
     return matrix, _close(system, state, target, system.join([part.balance for part in edges]))
@@ -157,16 +154,26 @@ def with_ions(system: System, matrix: Bordered, charge: Float[Array, "ionic node
 
 def bordered(
     system: System,
-    core: BlockTridiagonal,
-    column: Inexact[Array, "node 3"],
-    current: Inexact[Array, "7"],
-    impedance_ohm: Float[Array, ""],
-    read_edge: Int[Array, ""] | int,
-) -> Bordered:
-    """Add the circuit, v + Z I/kT = V/kT, where `current` is the derivative of the current read on `read_edge` (A)."""
-    by_node, by_v = terminal(system, current, read_edge)
-    ratio = impedance_ohm / system.kT
-    return Bordered(core, column[..., None], ratio * by_node[None], (1 + ratio * by_v)[None, None])
+    u: Float[Array, "node 3"],
+    v: Float[Array, ""],
+    edges: Sequence[EdgeLinearisation],
+    by_unknowns: Inexact[Array, "3 7 2 edge"],
+    store: Inexact[Array, ""] | float,
+    load_ohm: Float[Array, ""] | float = 0.0,
+    read_edge: Int[Array, ""] | int | None = None,
+) -> tuple[Bordered, tuple[Inexact[Array, "node 3"], Inexact[Array, ""]]]:
+    """The device in its circuit, v + Z I/kT = V/kT: the matrix, and the terminal current (A) by its unknowns.
+
+    `by_unknowns` are the rows of the linearised edges, their dots eliminated at the rate factor `store`. `load_ohm`
+    adds to the series resistance; the current is read on `read_edge`.
+    """
+    core, column = assemble(system, u, v, by_unknowns)
+    read = system.read_edge if read_edge is None else read_edge
+    displacement, electrons, holes = system.join([part.along for part in edges])[..., read]
+    by_node, by_v = terminal(system, system.ampere * (holes - electrons + store * displacement), read)
+    ratio = (system.series_resistance_ohm + load_ohm) / system.kT
+    matrix = Bordered(core, column[..., None], ratio * by_node[None], (1 + ratio * by_v)[None, None])
+    return matrix, (by_node, by_v)
 
 
 def terminal(

@@ -13,8 +13,8 @@ from invdesign.analyses.illumination import absorption, photon_flux
 from invdesign.analyses.operating_point import operate
 from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
-from invdesign.analyses.transient import DEFAULTS as SETTINGS
 from invdesign.analyses.transient import (
+    DEFAULTS as SETTINGS,
     Drive,
     Sine,
     Square,
