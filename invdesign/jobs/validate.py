@@ -431,7 +431,8 @@ class Knob(NamedTuple):
 
     name: str
     path: str
-    width: float
+    width: Float[Array, ""]
+    """An array, so that a device of another thickness needs no other program."""
 
 
 def knobs(device: Device) -> list[Knob]:
@@ -439,14 +440,14 @@ def knobs(device: Device) -> list[Knob]:
     found = []
     for name in device.electrical:
         layer, path = device.layers[name], f"layers.{name}"
-        found.append(Knob(f"{name} thickness", f"{path}.thickness_nm", float(layer.thickness_nm)))
+        found.append(Knob(f"{name} thickness", f"{path}.thickness_nm", layer.thickness_nm))
         host, path = layer.material, f"{path}.material"
         if isinstance(host, DotsInHost):
-            found.append(Knob(f"{name} diameter", f"{path}.dots.diameter_nm", 4.0))
-            found.append(Knob(f"{name} dot fraction", f"{path}.dots.volume_fraction", 0.48))
+            found.append(Knob(f"{name} diameter", f"{path}.dots.diameter_nm", jnp.asarray(4.0)))
+            found.append(Knob(f"{name} dot fraction", f"{path}.dots.volume_fraction", jnp.asarray(0.48)))
             host, path = host.host, f"{path}.host"
         if isinstance(host, MapbHalide):
-            found.append(Knob(f"{name} bromide", f"{path}.bromide_fraction", 0.4))
+            found.append(Knob(f"{name} bromide", f"{path}.bromide_fraction", jnp.asarray(0.4)))
     return found
 
 

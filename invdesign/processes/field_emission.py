@@ -11,7 +11,9 @@ from jaxtyping import Array, Float
 
 from invdesign.constants import CM_PER_NM, ELECTRON_MASS_KG, ELEMENTARY_CHARGE_C, HBAR_J_S
 
-_QUADRATURE = tuple(map(tuple, np.polynomial.legendre.leggauss(24)))
+_QUADRATURE = tuple(map(tuple, np.polynomial.legendre.leggauss(16)))
+NEGLIGIBLE = 36.0
+"""The integral over the barrier ends where its integrand has fallen to exp(-36)."""
 
 FIELD_FLOOR_V_PER_CM = 1e3
 """Below this field tunnelling is faded out as F^2: H - 1 ~ F^(2/3) would have an infinite slope at F = 0."""
@@ -61,13 +63,15 @@ class BarrierEscape(eqx.Module):
         # b F in V/cm: (2 m q)^0.5 (kT)^1.5 / hbar is a field in V/m when kT is in eV
         b_times_field = prefactor * kT**1.5 / 100
         depth = self.barrier / kT
-        # y = depth s^2 clusters points near the top of the barrier, where the integrand lives at low field
+        # y = depth s^2 clusters points near the top of the barrier, where the integrand exp(depth s^2 - b s^3) lives at
+        # low field; `end` is just beyond the point where b s^3 - depth s^2 = NEGLIGIBLE
         nodes, weights = (np.reshape(column, (-1,) + (1,) * jnp.ndim(field)) for column in _QUADRATURE)
-        s = (nodes + 1) / 2
         tunnels = strength > 0
         b = b_times_field * depth * jnp.sqrt(depth) / jnp.where(tunnels, strength, 1.0)
-        integrand = jnp.exp(jnp.where(tunnels, depth * s**2 - b * s**3, -jnp.inf)) * (s * weights)
-        return depth * jnp.sum(integrand, axis=0)
+        end = jnp.minimum(depth / b + (NEGLIGIBLE / b) ** (1 / 3), 1.0)
+        s = end * (nodes + 1) / 2
+        integrand = jnp.exp(depth * s**2 - b * s**3) * (s * weights)
+        return jnp.where(tunnels, depth * end * jnp.sum(integrand, axis=0), 0.0)
 
     def enhancement(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
         """Total rate relative to thermionic emission at zero field."""

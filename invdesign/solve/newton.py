@@ -38,7 +38,7 @@ from invdesign.solve.tridiagonal import Bordered, solve
 class Settings(eqx.Module):
     """Knobs of the nonlinear solver."""
 
-    tolerance: float = eqx.field(static=True, default=1e-5)
+    tolerance: float = eqx.field(static=True, default=1e-4)
     """Largest update (over kT/q) of an accepted point; at the target one more step follows, which squares it."""
     iterations_per_step: int = eqx.field(static=True, default=30)
     iterations: int = eqx.field(static=True, default=2000)
