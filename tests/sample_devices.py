@@ -9,7 +9,7 @@ from invdesign.analyses import checks
 from invdesign.device.device import Contact, Contacts, Device, Layer, Ohmic, Shunt, Terminals
 from invdesign.materials.mixing import MaxwellGarnett
 from invdesign.materials.optical import Constant, MapbHalideSpectrum
-from invdesign.materials.quantum_dots import Dots, DotsInHost, MapbHalide
+from invdesign.materials.quantum_dots import Dots, DotsInHost, Local, MapbHalide, Tunnelling
 from invdesign.materials.semiconductor import Lifetimes, Semiconductor
 from invdesign.solve.assembly import Light, System, discretise, no_light
 from invdesign.solve.newton import Outcome, State, Target, equilibrium_guess
@@ -121,7 +121,12 @@ def nip_cell(absorber_nm: float = 300.0, **other: Any) -> Device:
 
 
 def dot_diode(
-    diameter_nm: float = 4.32, fraction: float = 0.29, bromide: float = 1 / 6, absorber_nm: float = 200.0, **other: Any
+    diameter_nm: float = 4.32,
+    fraction: float = 0.29,
+    bromide: float = 1 / 6,
+    absorber_nm: float = 200.0,
+    tunnelling: Tunnelling | None = None,
+    **other: Any,
 ) -> Device:
     """Titania / dots in perovskite / spiro."""
     host = MapbHalide(
@@ -133,6 +138,7 @@ def dot_diode(
         electron_affinity_eV=3.95,
         lifetime_s=1.5e-9,
         capture_time_s=1e-12,
+        tunnelling=tunnelling or Local(),
     )
     absorber = DotsInHost(dots, host, MaxwellGarnett())
     return stack((40.0, material(TITANIA)), (absorber_nm, absorber), (40.0, material(SPIRO)), **other)

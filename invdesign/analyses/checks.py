@@ -17,16 +17,14 @@ from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import SmallSignal, small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.materials.semiconductor import Bulk
-from invdesign.processes.dots import JUMPS
 from invdesign.processes.recombination import Recombination
 from invdesign.processes.site import Site
 from invdesign.solve.assembly import (
     Light,
     System,
+    all_dots,
     balance,
     contact_affinities,
-    edge_dots,
-    edge_states,
     recombination,
     to_nodes,
 )
@@ -60,17 +58,16 @@ def detailed_balance(system: System, state: State, light: Light) -> dict[str, Fl
     def of_affinity(affinity: Array) -> Array:
         return jnp.max(jnp.abs(jnp.tanh(affinity / 2)))
 
-    for region, edge in zip(system.regions, edge_states(system, state.u, state.v), strict=True):
+    for region, (edge, dots) in zip(system.regions, all_dots(system, state.u, state.v, light), strict=True):
         bulk, site = region.bulk, edge.site
         add("electron transport", of_affinity(edge.electron.affinity))
         add("hole transport", of_affinity(edge.hole.affinity))
         for process in bulk.recombination:
             backward = process.backward(site)
             add(process.name, imbalance(backward * jnp.exp(site.affinity), backward))
-        dots = edge_dots(bulk, edge, region.lengths, region.take(light.dots))
         if bulk.dots is not None and dots is not None:
             forward, backward = bulk.dots.one_way(dots.rates, dots.populations)
-            for index, jump in enumerate(JUMPS):
+            for index, jump in enumerate(bulk.dots.jumps):
                 add(jump.name, imbalance(forward[index], backward[index]))
     for side, at in ((0, 0), (1, -1)):
         add("contact exchange", of_affinity(contact_affinities(system, side, state.u[at], state.v)))
@@ -101,12 +98,11 @@ def carrier_budget(system: System, state: State, light: Light) -> Float[Array, "
 
     Inside are all nodes but the two at the contacts.
     """
-    halves, edges = [], edge_states(system, state.u, state.v)
-    for region, edge in zip(system.regions, edges, strict=True):
-        dots = edge_dots(region.bulk, edge, region.lengths, region.take(light.dots))
+    halves, edges = [], all_dots(system, state.u, state.v, light)
+    for region, (edge, dots) in zip(system.regions, edges, strict=True):
         halves.append(region.lengths / 2 * recombination(region.bulk, edge.site, dots) - region.take(light.host))
     loss = to_nodes(system.join(halves))[1:-1]
-    flows = system.join([(edge.electron.net, edge.hole.net) for edge in edges])
+    flows = system.join([(edge.electron.net, edge.hole.net) for edge, _ in edges])
     errors = []
     for net in flows:
         size = jnp.maximum(jnp.maximum(jnp.abs(net[0]), jnp.abs(net[-1])), jnp.sum(jnp.abs(loss)))

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from invdesign.analyses.small_signal import SmallSignal, Transfer
+from invdesign.analyses.small_signal import SmallSignal, Transfer, host_transfers
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.processes.dots import DOT_STOICHIOMETRY, HOST_STOICHIOMETRY, JUMPS
-from invdesign.solve.assembly import contact_rates, edge_dots, edge_states
+from invdesign.solve.assembly import all_dots, contact_rates
 
 
 class Noise(NamedTuple):
@@ -50,14 +49,14 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
     by_process: dict[str, Array] = {}
     places = []
     node = transfer.node
-    ends = jnp.stack([node[:-1].T, node[1:].T], axis=1)
+    ends = host_transfers(system, state, node, transfer.direct, transfer.read_edge)
     reads = jnp.zeros(system.nodes - 1, complex).at[transfer.read_edge].set(transfer.direct)
 
     def add(name: str, density: Array) -> Array:
         by_process[name] = by_process.get(name, jnp.zeros(())) + jnp.sum(density)
         return density
 
-    for region, edge in zip(system.regions, edge_states(system, state.u, state.v), strict=True):
+    for region, (edge, dots) in zip(system.regions, all_dots(system, state.u, state.v, small.light), strict=True):
         bulk, half, site = region.bulk, region.lengths / 2, edge.site
         y, z, read = (region.take(array) for array in (ends, transfer.dots, reads))
         place = add("electron transport", _square(y[1, 1] - y[1, 0] - read) * edge.electron.noise)
@@ -67,11 +66,10 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
             rate = process.backward(site) * (1 + jnp.exp(site.affinity))
             place += add(process.name, jnp.sum(pair * rate, axis=0) * half)
         place += add("photogeneration", jnp.sum(pair * region.take(small.light.host), axis=0))
-        dots = edge_dots(bulk, edge, region.lengths, region.take(small.light.dots))
         if bulk.dots is not None and dots is not None:
             both = jnp.sum(bulk.dots.one_way(dots.rates, dots.populations), axis=0)
-            for index, jump in enumerate(JUMPS):
-                stoichiometry = (*HOST_STOICHIOMETRY[index], *DOT_STOICHIOMETRY[index])
+            for index, jump in enumerate(bulk.dots.jumps):
+                stoichiometry = (*jump.host, *bulk.dots.dot_stoichiometry[index])
                 transfers = zip(stoichiometry, (*y[1:], *z), strict=True)
                 gain = sum((factor * at for factor, at in transfers if factor), jnp.zeros(()))
                 place += add(jump.name, 2 * half * jnp.sum(_square(gain) * both[index], axis=0))

@@ -10,7 +10,17 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Int
 
-from invdesign.solve.assembly import ROW_SIGNS, EdgeLinearisation, Light, System, follow, free_rows, linearise
+from invdesign.solve.assembly import (
+    ROW_SIGNS,
+    EdgeLinearisation,
+    Light,
+    System,
+    follow,
+    free_rows,
+    join_rows,
+    landing_places,
+    linearise,
+)
 from invdesign.solve.newton import State, bordered
 from invdesign.solve.tridiagonal import eliminate, solve
 
@@ -56,35 +66,45 @@ class SmallSignal(eqx.Module):
         system, edges = self.system, self.edges
         omega = 2 * jnp.pi * jnp.asarray(frequency_Hz, jnp.float64)
         store = 1j * omega
-        followed = [follow(part, store) for part in edges]
-        by_unknowns = system.join([rows for rows, _ in followed])
+        rows, far, dots_own = join_rows(system, [follow(part, store) for part in edges])
         read = jnp.asarray(system.read_edge if read_edge is None else read_edge)
-        matrix, (by_node, by_v) = bordered(
-            system, self.state.u, self.state.v, edges, by_unknowns, store, load_ohm, read
-        )
+        matrix, (by_node, by_v) = bordered(system, self.state.u, self.state.v, edges, rows, far, store, load_ohm, read)
         node, circuit = solve(matrix.T, (by_node, by_v[None]))
         # a source in a pinned row goes to the contact and not into the device
         node = node.at[0].multiply(free_rows(system, 0)).at[-1].multiply(free_rows(system, 1))
-        at_ends = -jnp.stack([node[:-1].T, node[1:].T], axis=1)
-        dots = []
-        for region, part, (_, own) in zip(system.regions, edges, followed, strict=True):
-            here = region.take(at_ends)
-            if part.dots is None or own is None:
-                dots.append(jnp.zeros_like(here))
-                continue
-            onto_dots = jnp.sum(ROW_SIGNS[:, None, None, None] * here[:, None] * part.dots.rows, axis=0)
-            dots.append(eliminate(jnp.swapaxes(own, 0, 1), onto_dots[:, None])[:, 0])
         # a current that no row of the junction sees is divided between the junction's admittance and the circuit
         parallel = 1 - (system.series_resistance_ohm + load_ohm) / system.kT * circuit[0]
-        return Transfer(
-            omega,
-            -node,
-            system.join(dots),
-            circuit[0] / system.kT,
-            parallel,
-            system.ampere * parallel,
-            read,
-        )
+        direct = system.ampere * parallel
+        ends = host_transfers(system, self.state, -node, direct, read)
+        dots = []
+        for region, part, own in zip(system.regions, edges, dots_own, strict=True):
+            here = region.take(ends)
+            if part.dots is None or own is None:
+                dots.append(jnp.zeros_like(here[:3]))
+                continue
+            count = len(part.dots.rows)
+            signed = ROW_SIGNS[:count, None, None, None] * here[:count, None]
+            dots.append(eliminate(jnp.swapaxes(own, 0, 1), jnp.sum(signed * part.dots.rows, axis=0)[:, None])[:, 0])
+        return Transfer(omega, -node, system.join(dots), circuit[0] / system.kT, parallel, direct, read)
+
+
+def host_transfers(
+    system: System,
+    state: State,
+    node: Complex[Array, "node 3"],
+    direct: Complex[Array, ""],
+    read_edge: Int[Array, ""],
+) -> Complex[Array, "5 2 edge"]:
+    """Terminal current per charge, electron and hole appearing at the ends of edges, and where tunnelling ones land.
+
+    The last two include the current over `read_edge` on the way between; they are zero where all tunnelling is local.
+    """
+    ends = jnp.stack([node[:-1].T, node[1:].T], axis=1)
+    where = landing_places(system, state.u)
+    if where is None:
+        return jnp.concatenate([ends, jnp.zeros_like(ends[:2])])
+    on_the_way = jnp.array([1.0, -1.0])[:, None, None] * where.crossing(read_edge) * direct
+    return jnp.concatenate([ends, where.gather(node[:, 1:].T) + on_the_way])
 
 
 def small_signal(system: System, state: State, light: Light) -> SmallSignal:

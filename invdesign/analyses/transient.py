@@ -35,16 +35,21 @@ from invdesign.solve.assembly import (
     EdgeLinearisation,
     Light,
     System,
+    arrivals,
     collect,
     edge_linearisation,
     edge_states,
     edge_unknowns,
     follow,
     free_rows,
+    join_balances,
+    join_rows,
+    landing_places,
     over_states,
     populations,
     to_nodes,
 )
+from invdesign.solve.landing import Arrival
 from invdesign.solve.newton import State, Target, advance, bordered, current_A
 from invdesign.solve.tridiagonal import Bordered, eliminate, solve
 
@@ -215,14 +220,23 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
     u, v = start.u + change.u, start.v + change.v
 
     def kernel(
-        bulk: Bulk, kT: Array, length: Array, x: Array, host: Array, light: Array, old: Array, new: Array, v: Array
+        bulk: Bulk,
+        kT: Array,
+        length: Array,
+        x: Array,
+        host: Array,
+        light: Array,
+        landing: Arrival | None,
+        old: Array,
+        new: Array,
+        v: Array,
     ) -> EdgeLinearisation:
-        return edge_linearisation(bulk, kT, length, x, host, light, v, DotPast(old, new, store))
+        return edge_linearisation(bulk, kT, length, x, host, light, landing, v, DotPast(old, new, store))
 
     light = target.light
-    edges = over_states(system, kernel, u, v, light.host, light.dots, start.dots, gained.dots)
+    edges = over_states(system, kernel, u, v, light.host, light.dots, arrivals(system, u), start.dots, gained.dots)
     psi, phi_n, phi_p = edge_unknowns(change.u)
-    balance = system.join([part.balance for part in edges])
+    balance = join_balances(system, u, [part.balance for part in edges])
     stored = system.join([part.stored for part in edges])
     carriers = -stored * jnp.expm1(-jnp.stack([psi - phi_n, change.v + phi_p - psi]))
     displacement = system.join([part.along[0, 0] for part in edges]) * (psi[0] - psi[1])
@@ -262,10 +276,9 @@ def _dots_per_end(system: System) -> Float[Array, " edge"]:
 
 def _matrix(system: System, trial: _Trial, store: Array) -> tuple[Bordered, list[Array | None]]:
     """Derivative of the equations of a stage, the dots eliminated; also the dots' own matrices."""
-    followed = [follow(part, store) for part in trial.edges]
-    by_unknowns = system.join([rows for rows, _ in followed])
-    matrix, _ = bordered(system, trial.moment.u, trial.moment.v, trial.edges, by_unknowns, store)
-    return matrix, [own for _, own in followed]
+    rows, far, own = join_rows(system, [follow(part, store) for part in trial.edges])
+    matrix, _ = bordered(system, trial.moment.u, trial.moment.v, trial.edges, rows, far, store)
+    return matrix, own
 
 
 class _Stage(NamedTuple):
@@ -305,22 +318,28 @@ def _error(system: System, trial: _Trial, error: Stores, store: Array, settings:
     by_region = []
     for region, part, dots in zip(system.regions, trial.edges, own, strict=True):
         if part.dots is None or dots is None:
-            nothing = jnp.zeros((3, *part.stored.shape[1:]))
-            forced.append(nothing)
-            by_region.append(nothing)
+            forced.append(jnp.zeros((3, *part.stored.shape[1:])))
+            by_region.append(jnp.zeros((5, *part.stored.shape[1:])))
             continue
         pushed = eliminate(dots, (store * part.dots.stored * region.take(error.dots))[:, None])[:, 0]
         onto_host = sum((part.dots.rows[:, k] * pushed[k] for k in range(len(FILLED))), jnp.zeros(()))
         forced.append(pushed)
-        by_region.append(ROW_SIGNS[:, None, None] * onto_host)
-    ends = jnp.concatenate([charge[None], source]) + system.join(by_region)
-    rows = to_nodes(ends).T
+        count = len(part.dots.rows)
+        signed = ROW_SIGNS[:count, None, None] * onto_host
+        by_region.append(jnp.pad(signed, ((0, 5 - count), (0, 0), (0, 0))))
+    onto_rows = system.join(by_region)
+    rows = to_nodes(jnp.concatenate([charge[None], source]) + onto_rows[:3])
+    where = landing_places(system, trial.moment.u)
+    if where is not None:
+        rows = rows.at[1:].add(where.scatter(onto_rows[3:], system.nodes))
+    rows = rows.T
     rows = rows.at[0].multiply(free_rows(system, 0)).at[-1].multiply(free_rows(system, 1))
     ratio = system.series_resistance_ohm * system.ampere / system.kT
     u, v = solve(matrix, (-rows, (ratio * store * error.displacement[system.read_edge])[None]), refinements=0)
     psi, phi_n, phi_p = edge_unknowns(u)
     log_n, log_p = psi - phi_n, v[0] + phi_p - psi
     worst = jnp.maximum(jnp.max(jnp.abs(psi)), jnp.abs(v[0]))
+    levels = jnp.zeros_like(psi[None]) if where is None else where.gather(u[:, 1:].T)
     floor = settings.density_floor_cm3
     for region, part, dots, pushed in zip(system.regions, trial.edges, own, forced, strict=True):
         log = jnp.stack([region.take(log_n), region.take(log_p)])
@@ -328,10 +347,15 @@ def _error(system: System, trial: _Trial, error: Stores, store: Array, settings:
         worst = jnp.maximum(worst, jnp.max(jnp.abs(log) * density / (density + floor)))
         if part.dots is None or dots is None or region.bulk.dots is None:
             continue
-        drop = region.take(psi)[0] - region.take(psi)[1]
-        local = jnp.concatenate([log, jnp.broadcast_to(part.field * drop, log[:1].shape)])
+        own = region.take(psi)
+        field = part.field * (own[0] - own[1])
+        local = jnp.concatenate([log, jnp.broadcast_to(field, log[:1].shape)])
+        if part.landing is not None and len(part.rows) > 3:
+            there = region.take(levels)
+            seen = jnp.stack([own - there[0], v[0] + there[1] - own]) + part.landing.by_field * field
+            local = jnp.concatenate([local, seen])
         by_local = eliminate(dots, part.dots.local)
-        moved = pushed + sum((by_local[:, k] * local[k] for k in range(3)), jnp.zeros(()))
+        moved = pushed + sum((by_local[:, k] * local[k] for k in range(len(local))), jnp.zeros(()))
         size = jnp.abs(region.take(trial.moment.dots)) + floor / region.bulk.dots.density
         worst = jnp.maximum(worst, jnp.max(jnp.abs(moved) / size))
     return worst / settings.tolerance

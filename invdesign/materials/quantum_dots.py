@@ -99,6 +99,24 @@ class Slab(Geometry):
         return ratio, ratio
 
 
+class Tunnelling(eqx.Module):
+    """Where carriers arrive that tunnel out of dots."""
+
+    kind: eqx.AbstractClassVar[str]
+
+
+class Local(Tunnelling):
+    """Where the dot is: the field speeds up emission and capture by the same factor at the same place."""
+
+    kind: ClassVar[str] = "local"
+
+
+class Nonlocal(Tunnelling):
+    """At the end of the barrier, a few nm downhill; what returns from there has the quasi-Fermi level there."""
+
+    kind: ClassVar[str] = "nonlocal"
+
+
 class Dots(eqx.Module):
     """PbS dots. The exciton energy is the observable; the diameter is its calibration.
 
@@ -136,6 +154,7 @@ class Dots(eqx.Module):
         doc="share of the recombination in dots that grows as the square of the lattice misfit (assumed)",
     )
     geometry: Geometry = Sphere()
+    tunnelling: Tunnelling = Local()
 
     @property
     def exciton_energy_eV(self) -> Float[Array, ""]:
@@ -210,6 +229,7 @@ class DotsInHost(Electrical):
             dots.electron_degeneracy * dots.hole_degeneracy * jnp.exp(-dots.exciton_energy_eV / kT),
             escape(electron),
             escape(hole),
+            nonlocal_=isinstance(dots.tunnelling, Nonlocal),
         )
 
     @property

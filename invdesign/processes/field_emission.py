@@ -1,7 +1,8 @@
 """Escape of a carrier from a dot over and through the barrier of its host, as a function of the field.
 
 Local form: the enhancement multiplies emission AND capture at the same node, so that detailed balance holds exactly.
-(In the nonlocal form the carrier lands z* = phi/qF away and the reverse rate uses the quasi-Fermi level there.)
+In the nonlocal form a carrier that tunnels lands where the barrier ends, and the reverse rate uses the quasi-Fermi
+level there.
 """
 
 import equinox as eqx
@@ -12,6 +13,8 @@ from jaxtyping import Array, Float
 from invdesign.constants import CM_PER_NM, ELECTRON_MASS_KG, ELEMENTARY_CHARGE_C, HBAR_J_S
 
 _QUADRATURE = tuple(map(tuple, np.polynomial.legendre.leggauss(16)))
+SMALLEST_FIELD_V_PER_CM = 1e-9
+"""Below this field nothing tunnels."""
 NEGLIGIBLE = 36.0
 """The integral over the barrier ends where its integrand has fallen to exp(-36)."""
 
@@ -55,8 +58,8 @@ class BarrierEscape(eqx.Module):
         z = jnp.sqrt(jnp.where(near, 1.0, z2))
         return jnp.where(near, 1 + z2 / 6 * (1 + z2 / 20 * (1 + z2 / 42)), jnp.sinh(z) / z)
 
-    def tunnelling(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
-        """Emission through the barrier relative to thermionic emission at zero field."""
+    def _through(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> tuple[Array, Array, Array]:
+        """Strength of the field (V/cm), and the integrals of exp(y - b y^1.5) and of exp(-b y^1.5)."""
         in_barrier = _limited(field * self.field_ratio) ** 2
         strength = in_barrier / jnp.sqrt(in_barrier + FIELD_FLOOR_V_PER_CM**2)
         prefactor = 4 / 3 * jnp.sqrt(2 * self.mass * ELECTRON_MASS_KG * ELEMENTARY_CHARGE_C) / HBAR_J_S
@@ -66,12 +69,27 @@ class BarrierEscape(eqx.Module):
         # y = depth s^2 clusters points near the top of the barrier, where the integrand exp(depth s^2 - b s^3) lives at
         # low field; `end` is just beyond the point where b s^3 - depth s^2 = NEGLIGIBLE
         nodes, weights = (np.reshape(column, (-1,) + (1,) * jnp.ndim(field)) for column in _QUADRATURE)
-        tunnels = strength > 0
-        b = b_times_field * depth * jnp.sqrt(depth) / jnp.where(tunnels, strength, 1.0)
+        strength = jnp.where(strength > 0, strength, SMALLEST_FIELD_V_PER_CM)
+        b = b_times_field * depth * jnp.sqrt(depth) / strength
         end = jnp.minimum(depth / b + (NEGLIGIBLE / b) ** (1 / 3), 1.0)
-        s = end * (nodes + 1) / 2
-        integrand = jnp.exp(depth * s**2 - b * s**3) * (s * weights)
-        return jnp.where(tunnels, depth * end * jnp.sum(integrand, axis=0), 0.0)
+        y = depth * (s := end * (nodes + 1) / 2) ** 2
+        integrand = jnp.exp(y - b * s**3) * (s * weights) * depth * end
+        return strength, jnp.sum(integrand, axis=0), jnp.sum(integrand * jnp.exp(-y), axis=0)
+
+    def tunnelling(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
+        """Emission through the barrier relative to thermionic emission at zero field."""
+        strength, rate, _ = self._through(field, kT)
+        return jnp.where(strength > SMALLEST_FIELD_V_PER_CM, rate, 0.0)
+
+    def landing_cm(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
+        """How far from the dot carriers that tunnel arrive.
+
+        One that starts y kT below the top of a triangular barrier arrives at z = y kT/qF, the end of the barrier;
+        phi/qF if it starts at the bottom. All arrive at one place here: where a quasi-Fermi level that falls with the
+        band (a current of drift) lets as many return as the sum over energies does, exp(-qFz/kT) = mean of exp(-y).
+        """
+        strength, rate, of_return = self._through(field, kT)
+        return jnp.where(strength > SMALLEST_FIELD_V_PER_CM, jnp.log(rate / of_return) * kT / strength, 0.0)
 
     def enhancement(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
         """Total rate relative to thermionic emission at zero field."""

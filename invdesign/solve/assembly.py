@@ -28,11 +28,9 @@ from invdesign.constants import ELEMENTARY_CHARGE_C, VACUUM_PERMITTIVITY_F_PER_C
 from invdesign.device.device import Contact, Device, Layer
 from invdesign.materials.semiconductor import Bulk, Electrical
 from invdesign.processes.dots import (
-    DOT_STOICHIOMETRY,
     ELECTRON,
     FILLED,
     HOLE,
-    HOST_STOICHIOMETRY,
     DotEnsemble,
     DotRates,
     Escape,
@@ -41,6 +39,7 @@ from invdesign.processes.dots import (
 from invdesign.processes.ions import MobileIons
 from invdesign.processes.site import Site
 from invdesign.processes.transport import Hop, hop
+from invdesign.solve.landing import Arrival, FarRows, Places, arrival, places
 from invdesign.solve.tridiagonal import BlockTridiagonal, eliminate
 
 
@@ -99,6 +98,17 @@ class System(eqx.Module):
     """Edge at which the terminal current is read."""
 
     @property
+    def far_edges(self) -> tuple[int, ...]:
+        """Edges of layers whose dots' tunnelling carriers land away from the dot."""
+        return tuple(
+            edge
+            for region in self.regions
+            if region.bulk.dots is not None and region.bulk.dots.nonlocal_
+            for run in region.runs
+            for edge in range(*run)
+        )
+
+    @property
     def nodes(self) -> int:
         """Mesh nodes."""
         return sum(self.layer_edges) + 1
@@ -130,10 +140,13 @@ class System(eqx.Module):
 
         return jax.tree.map(put_together, *parts)
 
-    def over_edges(self, function: Callable, *per_edge: Array) -> list:
-        """Apply `function(bulk, kT, length, *per_edge)` to the edges of each region; one result per region."""
+    def over_edges(self, function: Callable, *per_edge: Any) -> list:
+        """Apply `function(bulk, kT, length, *per_edge)` to the edges of each region; one result per region.
+
+        `per_edge` are arrays over all edges, trees of them, or None.
+        """
         return [
-            function(region.bulk, self.kT, region.lengths, *(region.take(array) for array in per_edge))
+            function(region.bulk, self.kT, region.lengths, *jax.tree.map(region.take, per_edge))
             for region in self.regions
         ]
 
@@ -236,6 +249,8 @@ class EdgeDots(NamedTuple):
     populations: Float[Array, "4 2 edge"]
     recombination: Float[Array, "*carrier 2 edge"]
     """Net rate through the dots, cm^-3 s^-1; where dots are on the move, net loss of electrons and of holes to them."""
+    far: Float[Array, "2 2 edge"] | None
+    """The part of it that electrons and holes come to from where tunnelling ones land."""
     change: Float[Array, "3 2 edge"] | None = None
     """Of e, h and X since the beginning of a step, where dots are on the move."""
 
@@ -257,6 +272,9 @@ class EdgeBalance(NamedTuple):
     rows: Float[Array, "3 2 edge"]
     conduction: Float[Array, " edge"]
     """Current density along +x over q, cm^-2 s^-1."""
+    far: Float[Array, "2 2 edge"] | None
+    """Electrons and holes per cm^2 and second that dots at the ends take from where tunnelling ones land; None where
+    tunnelling is local in the whole device."""
 
 
 class EdgeLinearisation(NamedTuple):
@@ -267,8 +285,9 @@ class EdgeLinearisation(NamedTuple):
     """
 
     balance: EdgeBalance
-    rows: Float[Array, "3 3 2 edge"]
-    """Charge, loss of electrons, loss of holes by the local variables."""
+    rows: Float[Array, "row local 2 edge"]
+    """Charge, loss of electrons, loss of holes by the local variables; 3 of each, or with the losses at the places
+    where tunnelling carriers land, and ln n and ln p as seen there, 5."""
     along: Float[Array, "3 7 edge"]
     """Displacement, electrons and holes to the right by the unknowns of the edge."""
     field: Float[Array, " edge"]
@@ -276,14 +295,15 @@ class EdgeLinearisation(NamedTuple):
     stored: Float[Array, "2 2 edge"]
     """Electrons and holes per cm^2 in half an edge."""
     dots: "DotLinearisation | None"
+    landing: Arrival | None
 
 
 class DotLinearisation(NamedTuple):
     """Derivatives that the dots (e, h, X) bring in."""
 
-    rows: Float[Array, "3 3 2 edge"]
+    rows: Float[Array, "row 3 2 edge"]
     """Rows of the host by the dots at the same end."""
-    local: Float[Array, "3 3 2 edge"]
+    local: Float[Array, "3 local 2 edge"]
     """Rows of the dots by the local variables."""
     own: Float[Array, "3 3 2 edge"]
     """Rows of the dots by the dots."""
@@ -319,6 +339,7 @@ def edge_dots(
     state: EdgeState,
     length: Float[Array, " edge"],
     photons: Float[Array, "2 edge"],
+    landing: Arrival | None = None,
     escape: Escape | None = None,
     past: DotPast | None = None,
 ) -> EdgeDots | None:
@@ -330,10 +351,11 @@ def edge_dots(
     if dots is None:
         return None
     enhancement = dots.escape(site.field, site.kT) if escape is None else escape
-    rates = dots.rates(site, enhancement, photons / (length / 2 * dots.density))
+    seen = None if landing is None else landing.seen
+    rates = dots.rates(site, enhancement, photons / (length / 2 * dots.density), seen)
     if past is not None:
         return _moving_dots(dots, rates, past)
-    return EdgeDots(rates, *dots.stationary(site, rates))
+    return EdgeDots(rates, *dots.stationary(site, rates, seen))
 
 
 def _moving_dots(dots: DotEnsemble, rates: DotRates, past: DotPast) -> EdgeDots:
@@ -350,14 +372,15 @@ def _moving_dots(dots: DotEnsemble, rates: DotRates, past: DotPast) -> EdgeDots:
         return jnp.concatenate([1 - jnp.sum(filled, axis=0, keepdims=True), filled])
 
     before = with_empty(past.before)
-    none = jnp.zeros_like(rates.capture_n)
-    by_dots = jnp.stack(sum_over_jumps(DOT_STOICHIOMETRY, dots.slopes(rates, before, (none, none))[1]))
-    driven = jnp.stack(sum_over_jumps(DOT_STOICHIOMETRY, list(net(before)))) / dots.density
+    none = (jnp.zeros_like(rates.here.capture_n),) * len(dots.host_stoichiometry[0])
+    by_dots = jnp.stack(sum_over_jumps(dots.dot_stoichiometry, dots.slopes(rates, before, none)[1]))
+    driven = jnp.stack(sum_over_jumps(dots.dot_stoichiometry, list(net(before)))) / dots.density
     own = past.store * jnp.eye(len(FILLED))[:, :, None, None] - by_dots / dots.density
     change = eliminate(own, (driven + past.store * past.gained)[:, None])[:, 0]
     populations = with_empty(past.before + change)
-    lost = -jnp.stack(sum_over_jumps(HOST_STOICHIOMETRY, list(net(populations))))
-    return EdgeDots(rates, populations, lost, change)
+    lost = -jnp.stack(sum_over_jumps(dots.host_stoichiometry, list(net(populations))))
+    here, far = lost[:2], lost[2:] if dots.nonlocal_ else None
+    return EdgeDots(rates, populations, here if far is None else here + far, far, change)
 
 
 def host_recombination(bulk: Bulk, site: Site) -> Float[Array, "2 edge"]:
@@ -373,17 +396,26 @@ def recombination(bulk: Bulk, site: Site, dots: EdgeDots | None) -> Float[Array,
 
 
 def _balance(
-    bulk: Bulk, length: Float[Array, " edge"], state: EdgeState, dots: EdgeDots | None, host: Float[Array, "2 edge"]
+    bulk: Bulk,
+    length: Float[Array, " edge"],
+    state: EdgeState,
+    dots: EdgeDots | None,
+    host: Float[Array, "2 edge"],
+    landing: Arrival | None,
 ) -> EdgeBalance:
     site, half = state.site, length / 2
     charge = site.p - site.n + bulk.doping
     if bulk.dots is not None and dots is not None:
         charge += bulk.dots.density * (dots.populations[HOLE] - dots.populations[ELECTRON])
     loss = jnp.broadcast_to(half * recombination(bulk, site, dots) - host, (2, *site.n.shape))
+    far = None
+    if landing is not None:
+        far = jnp.zeros_like(loss) if dots is None or dots.far is None else half * dots.far
+        loss -= far
     d, n, p = state.displacement, state.electron.net, state.hole.net
     left = jnp.stack([half * charge[0] - d, -n - loss[0, 0], -p - loss[1, 0]])
     right = jnp.stack([half * charge[1] + d, n - loss[0, 1], p - loss[1, 1]])
-    return EdgeBalance(jnp.stack([left, right], axis=1), p - n)
+    return EdgeBalance(jnp.stack([left, right], axis=1), p - n, far)
 
 
 def edge_balance(
@@ -393,11 +425,12 @@ def edge_balance(
     x: Float[Array, "3 2 edge"],
     host: Float[Array, "2 edge"],
     photons: Float[Array, "2 edge"],
+    landing: Arrival | None,
     v: Float[Array, ""],
 ) -> EdgeBalance:
     """Stationary balance of edges: dots at their stationary populations, net rates written with expm1."""
     state = edge_state(bulk, kT, length, x, v)
-    return _balance(bulk, length, state, edge_dots(bulk, state, length, photons), host)
+    return _balance(bulk, length, state, edge_dots(bulk, state, length, photons, landing), host, landing)
 
 
 def _by_carriers(function: Callable[[Site], Array], site: Site) -> tuple[Array, Array]:
@@ -426,6 +459,7 @@ def edge_linearisation(
     x: Float[Array, "3 2 edge"],
     host: Float[Array, "2 edge"],
     photons: Float[Array, "2 edge"],
+    landing: Arrival | None,
     v: Float[Array, ""],
     past: DotPast | None = None,
 ) -> EdgeLinearisation:
@@ -436,37 +470,41 @@ def edge_linearisation(
     if bulk.dots is not None:
         ensemble = bulk.dots
         escape, slope = jax.jvp(lambda f: ensemble.escape(f, kT), (site.field,), (jnp.ones_like(site.field),))
-        steepness = slope[0] / escape[0], slope[1] / escape[1]
-    filled = edge_dots(bulk, state, length, photons, escape, past)
+        steepness = tuple(by / jnp.where(of > 0, of, 1.0) for by, of in zip(slope, escape, strict=True))
+    filled = edge_dots(bulk, state, length, photons, landing, escape, past)
     zero = jnp.zeros_like(site.n)
     charge = jnp.stack([-site.n, site.p, zero])
     loss = jnp.stack([*_by_carriers(lambda at: host_recombination(bulk, at), site), zero])
     rows, dots = jnp.stack([charge, loss, loss]), None
     if bulk.dots is not None and filled is not None and steepness is not None:
-        by_local, by_dots = bulk.dots.slopes(filled.rates, filled.populations, steepness)
-        host_by_local, host_by_dots = (sum_over_jumps(HOST_STOICHIOMETRY, by) for by in (by_local, by_dots))
-        rows -= jnp.stack([jnp.zeros_like(charge), *host_by_local])
+        ensemble = bulk.dots
+        by_local, by_dots = ensemble.slopes(filled.rates, filled.populations, steepness)
+        host_by_local, host_by_dots = (sum_over_jumps(ensemble.host_stoichiometry, by) for by in (by_local, by_dots))
+        nothing = jnp.zeros_like(host_by_local[0])
+        beyond = [(0, len(nothing) - 3)] * 2 + [(0, 0)] * 2
+        rows = jnp.pad(rows, beyond) - jnp.stack([nothing, *host_by_local])
         charges = [(state == HOLE) - (state == ELECTRON) for state in FILLED]
-        charge_by_dots = jnp.stack([jnp.full_like(zero, one) for one in charges]) * bulk.dots.density
+        charge_by_dots = jnp.stack([jnp.full_like(zero, one) for one in charges]) * ensemble.density
         dots = DotLinearisation(
             half * jnp.stack([charge_by_dots, *(-by for by in host_by_dots)]),
-            half * jnp.stack(sum_over_jumps(DOT_STOICHIOMETRY, by_local)),
-            half * jnp.stack(sum_over_jumps(DOT_STOICHIOMETRY, by_dots)),
-            half * bulk.dots.density,
+            half * jnp.stack(sum_over_jumps(ensemble.dot_stoichiometry, by_local)),
+            half * jnp.stack(sum_over_jumps(ensemble.dot_stoichiometry, by_dots)),
+            half * ensemble.density,
             filled.change,
         )
     return EdgeLinearisation(
-        _balance(bulk, length, state, filled, host),
+        _balance(bulk, length, state, filled, host, landing),
         half * rows,
         _along(state, _permittivity(bulk) * kT / length),
         kT / length,
         half * jnp.stack([site.n, site.p]),
         dots,
+        landing,
     )
 
 
-ROW_SIGNS = np.array([1.0, -1.0, -1.0])
-"""Of (charge, loss of electrons, loss of holes) in the rows of a node."""
+ROW_SIGNS = np.array([1.0, -1.0, -1.0, -1.0, -1.0])
+"""Of (charge, loss of electrons, loss of holes, both where tunnelling ones land) in the rows of nodes."""
 
 # psi, phi_n, phi_p of the left node, of the right node, v: what moves the two logarithms of a density and the affinity
 _OF_ELECTRON_HOP = ((1, -1, 0, 0, 0, 0, 0), (0, 0, 0, 1, -1, 0, 0), (0, -1, 0, 0, 1, 0, 0))
@@ -492,26 +530,46 @@ def _along(state: EdgeState, permittivity_over_length: Float[Array, " edge"]) ->
     )
 
 
-def follow(
-    edges: EdgeLinearisation, store: Inexact[Array, ""] | float
-) -> tuple[Inexact[Array, "3 7 2 edge"], Inexact[Array, "3 3 2 edge"] | None]:
-    """Rows of the nodes by the unknowns of the edges when the dots follow at the rate factor `store` (i omega; 0: dc).
+class Followed(NamedTuple):
+    """Linearised balances of edges when the dots follow the unknowns."""
 
-    Also the dots' own matrix, if there are any.
-    """
+    rows: Inexact[Array, "3 7 2 edge"]
+    """Of the nodes, by the unknowns of the edges."""
+    far: FarRows | None
+    own: Inexact[Array, "3 3 2 edge"] | None
+    """The dots' own matrix, if there are any."""
+
+
+def follow(edges: EdgeLinearisation, store: Inexact[Array, ""] | float) -> Followed:
+    """Eliminate the dots, which follow at the rate factor `store` (i omega; 0: dc)."""
     electrons, holes = edges.stored
     zero = jnp.zeros_like(electrons)
     storage = jnp.stack([jnp.stack(row) for row in ([zero] * 3, [electrons, zero, zero], [zero, holes, zero])])
-    local, own = edges.rows + store * storage, None
+    beyond = [(0, len(edges.rows) - 3)] * 2 + [(0, 0)] * 2
+    local, own = edges.rows + store * jnp.pad(storage, beyond), None
     if edges.dots is not None:
         own = store * edges.dots.stored * jnp.eye(len(FILLED))[:, :, None, None] - edges.dots.own
         followed = eliminate(own, edges.dots.local.astype(own.dtype))
         local += sum(edges.dots.rows[:, k, None] * followed[k] for k in range(len(FILLED)))
     by_n, by_p = (jnp.asarray(columns, jnp.float64).T[:, :, None] for columns in (_OF_LOG_N, _OF_LOG_P))
     by_field = jnp.asarray(_OF_FIELD[0], jnp.float64)[:, None, None] * edges.field
-    spread = local[:, 0, None] * by_n + local[:, 1, None] * by_p + local[:, 2, None] * by_field
+    columns = [by_n, by_p, by_field]
+    if edges.landing is not None and len(local) > 3:
+        # the logarithms as seen where carriers land have the potential of the end, but not its quasi-Fermi levels
+        without = jnp.asarray([1.0, 0, 0, 1, 0, 0, 1])[:, None, None]
+        slopes = edges.landing.by_field
+        columns += [without * by_n + slopes[0] * by_field, without * by_p + slopes[1] * by_field]
+    spread = sum((local[:, k, None] * column for k, column in enumerate(columns)), jnp.zeros(()))
     leaves = jnp.array([-1.0, 1.0])[:, None]
-    return jnp.asarray(ROW_SIGNS)[:, None, None, None] * spread + edges.along[:, :, None] * leaves, own
+    signs = jnp.asarray(ROW_SIGNS)[:, None, None, None]
+    rows = signs[:3] * spread[:3] + edges.along[:, :, None] * leaves
+    if edges.landing is None:
+        return Followed(rows, None, own)
+    if len(local) == 3:
+        nothing = jnp.zeros((2, 2, *zero.shape), local.dtype)
+        return Followed(rows, FarRows(jnp.zeros((2, 7, *zero.shape), local.dtype), rows[:, :2] * 0, nothing), own)
+    by_level = jnp.asarray([-1.0, 1.0])[:, None, None] * local[:, 3:]
+    return Followed(rows, FarRows(spread[3:], signs[:3] * by_level[:3], by_level[3:]), own)
 
 
 # --- all edges ---------------------------------------------------------------------------------------------------
@@ -523,11 +581,11 @@ def edge_unknowns(u: Float[Array, "node 3"]) -> Float[Array, "3 2 edge"]:
 
 
 def over_states(
-    system: System, function: Callable, u: Float[Array, "node 3"], v: Float[Array, ""], *per_edge: Array
+    system: System, function: Callable, u: Float[Array, "node 3"], v: Float[Array, ""], *per_edge: Any
 ) -> list:
     """Apply `function(bulk, kT, length, x, *per_edge, v)` to each region at given unknowns; one result per region."""
 
-    def at(bulk: Bulk, kT: Array, length: Array, *arrays: Array) -> Any:
+    def at(bulk: Bulk, kT: Array, length: Array, *arrays: Any) -> Any:
         return function(bulk, kT, length, *arrays, v)
 
     return system.over_edges(at, edge_unknowns(u), *per_edge)
@@ -535,12 +593,66 @@ def over_states(
 
 def balance(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light) -> EdgeBalance:
     """Balances of all edges."""
-    return system.join(over_states(system, edge_balance, u, v, light.host, light.dots))
+    parts = over_states(system, edge_balance, u, v, light.host, light.dots, arrivals(system, u))
+    return join_balances(system, u, parts)
 
 
 def linearise(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light) -> list[EdgeLinearisation]:
     """Balances of all edges with their derivatives, dots kept apart; one per region."""
-    return over_states(system, edge_linearisation, u, v, light.host, light.dots)
+    return over_states(system, edge_linearisation, u, v, light.host, light.dots, arrivals(system, u))
+
+
+def join_balances(system: System, u: Float[Array, "node 3"], parts: Sequence[EdgeBalance]) -> EdgeBalance:
+    """Balances of regions as one, with the current of carriers on their way between dots and landing places."""
+    edges: EdgeBalance = system.join(parts)
+    where = landing_places(system, u)
+    if where is None or edges.far is None:
+        return edges
+    appeared = to_nodes(edges.far) - where.scatter(edges.far, system.nodes)
+    to_the_right = jnp.cumsum(appeared[:, ::-1], axis=1)[:, ::-1][:, 1:]
+    return edges._replace(conduction=edges.conduction + to_the_right[1] - to_the_right[0])
+
+
+def join_rows(
+    system: System, parts: Sequence[Followed]
+) -> tuple[Inexact[Array, "3 7 2 edge"], FarRows | None, list[Inexact[Array, "3 3 2 region_edge"] | None]]:
+    """Rows of all edges, what landing places add to them, and the dots' own matrices of every region."""
+    rows, far = system.join([(part.rows, part.far) for part in parts])
+    return rows, far, [part.own for part in parts]
+
+
+def landing_places(system: System, u: Float[Array, "node 3"]) -> Places | None:
+    """Where tunnelling carriers land, or None if all tunnelling is local."""
+    if not system.far_edges:
+        return None
+    psi = edge_unknowns(u)[0]
+    field = (psi[0] - psi[1]) * system.kT / system.lengths
+
+    def signed(ensemble: DotEnsemble, field: Array) -> Float[Array, "2 edge"]:
+        """Electrons go against the field, holes with it."""
+        electrons, holes = (
+            escape.landing_cm(field, system.kT) for escape in (ensemble.electron_escape, ensemble.hole_escape)
+        )
+        return jnp.sign(field) * jnp.stack([-electrons, holes])
+
+    parts = []
+    for region in system.regions:
+        here, dots = region.take(field), region.bulk.dots
+        if dots is None or not dots.nonlocal_:
+            parts.append((jnp.zeros((2, here.size)),) * 2)
+        else:
+            parts.append(jax.jvp(lambda f, dots=dots: signed(dots, f), (here,), (jnp.ones_like(here),)))
+    reach, slope = system.join(parts)
+    positions = jnp.concatenate([jnp.zeros(1), jnp.cumsum(system.lengths)])
+    counts = np.asarray(system.layer_edges)
+    last = np.repeat(np.cumsum(counts), counts)
+    return places(positions, reach, slope, (jnp.asarray(last - np.repeat(counts, counts)), jnp.asarray(last)))
+
+
+def arrivals(system: System, u: Float[Array, "node 3"]) -> Arrival | None:
+    """What dots see where their tunnelling carriers land."""
+    where = landing_places(system, u)
+    return None if where is None else arrival(where, edge_unknowns(u)[1:], u[:, 1:].T)
 
 
 def edge_states(system: System, u: Float[Array, "node 3"], v: Float[Array, ""]) -> list[EdgeState]:
@@ -548,14 +660,25 @@ def edge_states(system: System, u: Float[Array, "node 3"], v: Float[Array, ""]) 
     return over_states(system, edge_state, u, v)
 
 
+def all_dots(
+    system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light
+) -> list[tuple[EdgeState, EdgeDots | None]]:
+    """Sites and hops, and stationary dots, one per region."""
+
+    def at(bulk: Bulk, kT: Array, length: Array, x: Array, photons: Array, landing: Arrival | None, v: Array) -> Any:
+        state = edge_state(bulk, kT, length, x, v)
+        return state, edge_dots(bulk, state, length, photons, landing)
+
+    return over_states(system, at, u, v, light.dots, arrivals(system, u))
+
+
 def populations(
     system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light
 ) -> Float[Array, "4 2 edge"]:
     """Stationary dot populations at all edge ends, zeros where there are no dots."""
     parts = []
-    for region, state in zip(system.regions, edge_states(system, u, v), strict=True):
-        dots = edge_dots(region.bulk, state, region.lengths, region.take(light.dots))
-        parts.append(jnp.zeros((4, 2, region.lengths.size)) if dots is None else dots.populations)
+    for state, dots in all_dots(system, u, v, light):
+        parts.append(jnp.zeros((4, *state.site.n.shape)) if dots is None else dots.populations)
     return system.join(parts)
 
 
@@ -656,6 +779,9 @@ def collect(
     """Rows of all nodes from the balances of all edges and the charge of ions in their halves (per cm^2)."""
     charge = system.frozen_charge + jnp.sum(ions, axis=0)
     rows = to_nodes(edges.rows.at[0].add(charge)).T
+    where = landing_places(system, u)
+    if where is not None and edges.far is not None:
+        rows = rows.at[:, 1:].add(-where.scatter(edges.far, system.nodes).T)
     left = boundary_rows(system, 0, u[0], v, rows[0])
     right = boundary_rows(system, 1, u[-1], v, rows[-1])
     return rows.at[0].set(left).at[-1].set(right)

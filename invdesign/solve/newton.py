@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Inexact, Int
 
 from invdesign.device.device import Ohmic
 from invdesign.results import Status
+from invdesign.solve import landing
 from invdesign.solve.assembly import (
     EdgeBalance,
     EdgeLinearisation,
@@ -26,12 +27,17 @@ from invdesign.solve.assembly import (
     collect,
     conservation,
     follow,
+    free_rows,
     ion_number,
     ion_slopes,
     ionic_charge,
+    join_balances,
+    join_rows,
+    landing_places,
     linearise,
     to_nodes,
 )
+from invdesign.solve.landing import FarRows
 from invdesign.solve.tridiagonal import Bordered, solve
 
 
@@ -129,13 +135,13 @@ def linearised(
     """
     edges = linearise(system, state.u, state.v, target.light)
     by_level = ion_slopes(system, state.u, state.ions)
-    by_unknowns = system.join([follow(part, 0.0)[0] for part in edges])
+    rows, far, _ = join_rows(system, [follow(part, 0.0) for part in edges])
     rigid = jnp.sum(by_level, axis=0)  # a potential raises the charge by as much as the level of the ions lowers it
-    by_unknowns = by_unknowns.at[0, 0, 0].add(-rigid[0]).at[0, 3, 1].add(-rigid[1])
-    matrix, _ = bordered(system, state.u, state.v, edges, by_unknowns, 0.0)
+    rows = rows.at[0, 0, 0].add(-rigid[0]).at[0, 3, 1].add(-rigid[1])
+    matrix, _ = bordered(system, state.u, state.v, edges, rows, far, 0.0)
     if system.ionic:
         matrix = with_ions(system, matrix, to_nodes(by_level))
-    return matrix, _close(system, state, target, system.join([part.balance for part in edges]))
+    return matrix, _close(system, state, target, join_balances(system, state.u, [part.balance for part in edges]))
 
 
 def with_ions(system: System, matrix: Bordered, charge: Float[Array, "ionic node"]) -> Bordered:
@@ -149,6 +155,7 @@ def with_ions(system: System, matrix: Bordered, charge: Float[Array, "ionic node
         jnp.concatenate([matrix.columns, columns], axis=2),
         jnp.concatenate([matrix.rows, by_node]),
         jax.scipy.linalg.block_diag(matrix.corner, jnp.diag(jnp.sum(charge, axis=1) / size)),
+        matrix.far,
     )
 
 
@@ -157,23 +164,33 @@ def bordered(
     u: Float[Array, "node 3"],
     v: Float[Array, ""],
     edges: Sequence[EdgeLinearisation],
-    by_unknowns: Inexact[Array, "3 7 2 edge"],
+    rows: Inexact[Array, "3 7 2 edge"],
+    far: FarRows | None,
     store: Inexact[Array, ""] | float,
     load_ohm: Float[Array, ""] | float = 0.0,
     read_edge: Int[Array, ""] | int | None = None,
 ) -> tuple[Bordered, tuple[Inexact[Array, "node 3"], Inexact[Array, ""]]]:
     """The device in its circuit, v + Z I/kT = V/kT: the matrix, and the terminal current (A) by its unknowns.
 
-    `by_unknowns` are the rows of the linearised edges, their dots eliminated at the rate factor `store`. `load_ohm`
+    `rows` and `far` are those of the linearised edges, their dots eliminated at the rate factor `store`. `load_ohm`
     adds to the series resistance; the current is read on `read_edge`.
     """
-    core, column = assemble(system, u, v, by_unknowns)
+    core, column = assemble(system, u, v, rows)
     read = system.read_edge if read_edge is None else read_edge
     displacement, electrons, holes = system.join([part.along for part in edges])[..., read]
     by_node, by_v = terminal(system, system.ampere * (holes - electrons + store * displacement), read)
+    off_band, where = None, landing_places(system, u)
+    if far is not None and where is not None:
+        taken, field = system.join([(part.balance.far, part.field) for part in edges])
+        free = jnp.ones((system.nodes, 3)).at[0].set(free_rows(system, 0)).at[-1].set(free_rows(system, 1))
+        off_band = landing.links(where, far, taken, field, free, system.far_edges)
+        by_v_there = where.scatter(far.by_unknowns[:, 6], system.nodes)
+        column = column.at[:, 1:].add(-by_v_there.T * free[:, 1:])
+        over, over_by_v = landing.read(where, far, taken, field, read)
+        by_node, by_v = by_node + system.ampere * over, by_v + system.ampere * over_by_v
     ratio = (system.series_resistance_ohm + load_ohm) / system.kT
-    matrix = Bordered(core, column[..., None], ratio * by_node[None], (1 + ratio * by_v)[None, None])
-    return matrix, (by_node, by_v)
+    border = ratio * by_node[None], (1 + ratio * by_v)[None, None]
+    return Bordered(core, column[..., None], *border, off_band), (by_node, by_v)
 
 
 def terminal(

@@ -24,8 +24,15 @@ REFINEMENTS = 1
 """Steps of iterative refinement. Elimination alone leaves the conductance of a capacitive device with no digits: at 1
 Hz the imaginary part of its admittance is a million times the real one."""
 
-KRYLOV, KRYLOV_TOLERANCE = 40, 1e-13
-"""Most vectors, and relative residual, of the method that takes in blocks far from the diagonal."""
+GROUP = 16
+"""Nodes put together to a block where there are blocks far from the diagonal: most of them are then near it."""
+
+LARGEST_UNROLLED = 4
+"""Blocks up to this size are eliminated in place, larger ones by a library."""
+
+KRYLOV, KRYLOV_TOLERANCE, NOTHING_NEW = 40, 1e-13, 1e-15
+"""Most vectors, relative residual, and relative length of a vector that is round-off, of the method that takes in
+blocks far from the diagonal."""
 
 
 def _times(blocks: Array, x: Array) -> Array:
@@ -97,6 +104,43 @@ class Bordered(eqx.Module):
         rows, columns = jnp.moveaxis(self.columns, -1, 0), jnp.moveaxis(self.rows, 0, -1)
         return Bordered(self.core.T, columns, rows, self.corner.T, far)
 
+    @property
+    def grouped(self) -> tuple["Bordered", OffBand]:
+        """The matrix with `GROUP` nodes to a block, which takes in all that is near the diagonal, and what it leaves.
+
+        Nodes that fill up the last block have unit rows.
+        """
+        assert self.far is not None
+        nodes, block = self.columns.shape[:2]
+        groups = -(-nodes // GROUP)
+        index = jnp.arange(nodes)
+        entries = (
+            (index[1:], index[:-1], self.core.lower[1:]),
+            (index, index, self.core.diagonal),
+            (index[:-1], index[1:], self.core.upper[:-1]),
+            (self.far.row, self.far.column, self.far.block),
+        )
+        row, column, blocks = (jnp.concatenate(parts) for parts in zip(*entries, strict=True))
+        place = column // GROUP - row // GROUP
+        near = (jnp.abs(place) <= 1)[:, None, None]
+        wide = jnp.zeros((3, groups, GROUP, block, GROUP, block), blocks.dtype)
+        at = jnp.clip(place, -1, 1) + 1, row // GROUP, row % GROUP, slice(None), column % GROUP
+        wide = wide.at[at].add(jnp.where(near, blocks, 0.0))
+        filled = jnp.arange(nodes, groups * GROUP)
+        wide = wide.at[1, filled // GROUP, filled % GROUP, :, filled % GROUP].add(jnp.eye(block))
+        core = BlockTridiagonal(*wide.reshape(3, groups, GROUP * block, GROUP * block))
+        columns, rows = in_groups(self.columns), jnp.moveaxis(in_groups(jnp.moveaxis(self.rows, 0, -1)), -1, 0)
+        distant = jnp.where(
+            (jnp.abs(self.far.column // GROUP - self.far.row // GROUP) > 1)[:, None, None], self.far.block, 0.0
+        )
+        return Bordered(core, columns, rows, self.corner), OffBand(self.far.row, self.far.column, distant)
+
+
+def in_groups(x: Inexact[Array, "node block rhs"]) -> Inexact[Array, "group wide rhs"]:
+    """Put `GROUP` nodes together, zeros at the end."""
+    nodes, block, rhs = x.shape
+    return jnp.pad(x, ((0, -nodes % GROUP), (0, 0), (0, 0))).reshape(-1, GROUP * block, rhs)
+
 
 CoreSolver = Callable[[BlockTridiagonal, Array], Array]
 
@@ -122,11 +166,13 @@ def eliminate(matrix: Array, rhs: Array) -> Array:
 def thomas(matrix: BlockTridiagonal, rhs: Inexact[Array, "node block rhs"]) -> Inexact[Array, "node block rhs"]:
     """Block elimination along the device as two `lax.scan` sweeps: portable, and the reference for faster kernels."""
     size = matrix.diagonal.shape[1]
+    small_solve = eliminate if size <= LARGEST_UNROLLED else jnp.linalg.solve
 
     def forward(carry: tuple[Array, Array], row: tuple[Array, Array, Array, Array]) -> tuple:
         upper_before, x_before = carry
         lower, diagonal, upper, b = row
-        solved = eliminate(diagonal - lower @ upper_before, jnp.concatenate([upper, b - lower @ x_before], axis=1))
+        both = jnp.concatenate([upper, b - lower @ x_before], axis=1)
+        solved = small_solve(diagonal - lower @ upper_before, both)
         return (solved[:, :size], solved[:, size:]), (solved[:, :size], solved[:, size:])
 
     start = (jnp.zeros_like(matrix.upper[0]), jnp.zeros_like(rhs[0]))
@@ -161,13 +207,19 @@ def gmres(operator: Callable[[Any], Any], rhs: Any) -> Any:
     def extend(loop: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         count, basis, hessenberg = loop
         new = ravel_pytree(operator(tree(basis[count])))[0]
+        whole = jnp.linalg.norm(new)
         along = jnp.zeros(KRYLOV + 1, b.dtype)
         for _ in range(2):  # once leaves round-off along the vectors before
             part = basis.conj() @ new
             along, new = along + part, new - part @ basis
         length = jnp.linalg.norm(new)
-        basis = basis.at[count + 1].set(new / jnp.where(length > 0, length, 1.0))
-        return count + 1, basis, hessenberg.at[:, count].set(along.at[count + 1].set(length))
+        exhausted = (
+            length <= NOTHING_NEW * whole
+        )  # the space has all that the operator leads to; round-off is no vector
+        length = jnp.where(exhausted, 0.0, length)
+        basis = basis.at[count + 1].set(new / jnp.where(exhausted, 1.0, length))
+        column = along.at[count + 1].set(length)
+        return jnp.where(exhausted, KRYLOV, count + 1), basis, hessenberg.at[:, count].set(column)
 
     # columns that are not reached have a row of their own, so that their coefficients vanish
     basis = jnp.zeros((KRYLOV + 1, b.size), b.dtype).at[0].set(b / jnp.where(size > 0, size, 1.0))
@@ -192,27 +244,30 @@ def _scaled_solve(matrix: Bordered, rhs: tuple[Array, Array], core_solver: CoreS
     Each round solves for the residual of the round before, all with one (compiled) elimination. Blocks far from the
     diagonal are left to a Krylov method that this elimination preconditions.
     """
-    core = matrix.core
-    scale = 1 / _largest_of_rows(core)
-    scaled = jax.tree.map(lambda a: a * scale[:, :, None], core)
+    banded, far = (matrix, None) if matrix.far is None else matrix.grouped
+    scale = 1 / _largest_of_rows(banded.core)
+    scaled = jax.tree.map(lambda a: a * scale[:, :, None], banded.core)
+    columns = banded.columns * scale[:, :, None]
 
     def solved_for(b: Array, h: Array) -> tuple[Array, Array]:
-        both = jnp.concatenate([b[..., None], matrix.columns], axis=2) * scale[:, :, None]
-        solved = core_solver(scaled, both)
-        local, columns = solved[..., 0], solved[..., 1:]
-        schur = matrix.corner - jnp.tensordot(matrix.rows, columns, 2)
-        g = eliminate(schur, (h - jnp.tensordot(matrix.rows, local, 2))[:, None])[:, 0]
-        return local - jnp.tensordot(columns, g, 1), g
+        right = b[..., None] if far is None else in_groups(b[..., None])
+        solved = core_solver(scaled, jnp.concatenate([right * scale[:, :, None], columns], axis=2))
+        local, by_global = solved[..., 0], solved[..., 1:]
+        schur = banded.corner - jnp.tensordot(banded.rows, by_global, 2)
+        g = eliminate(schur, (h - jnp.tensordot(banded.rows, local, 2))[:, None])[:, 0]
+        return (local - jnp.tensordot(by_global, g, 1)).reshape(-1, b.shape[1])[: len(b)], g
 
     def correction(b: tuple[Array, Array]) -> tuple[Array, Array]:
-        if matrix.far is None:
+        if far is None:
             return solved_for(*b)
         # in units in which the columns of the scaled matrix are alike: all unknowns then count in its norm
-        unit = _largest_of_rows(scaled.T)
+        unit = _largest_of_rows(scaled.T).reshape(-1, b[0].shape[1])[: len(b[0])]
 
         def preconditioned(x: tuple[Array, Array]) -> tuple[Array, Array]:
-            local, glob = solved_for(*_apply(matrix, (x[0] / unit, x[1])))
-            return local * unit, glob
+            assert far is not None
+            # the identity needs no elimination, whose round-off would be all that is left of small parts
+            local, glob = solved_for((far @ (x[0] / unit)[..., None])[..., 0], jnp.zeros_like(x[1]))
+            return x[0] + local * unit, x[1] + glob
 
         local, glob = solved_for(*b)
         local, glob = gmres(preconditioned, (local * unit, glob))
@@ -225,8 +280,9 @@ def _scaled_solve(matrix: Bordered, rhs: tuple[Array, Array], core_solver: CoreS
         step = correction(jax.tree.map(jnp.subtract, rhs, _apply(matrix, x)))
         return x[0] + step[0], x[1] + step[1]
 
-    start = jax.tree.map(lambda b: jnp.zeros_like(b, dtype=core.diagonal.dtype), rhs)
-    return jax.lax.fori_loop(0, 1 + refinements, improve, start)
+    start = jax.tree.map(lambda b: jnp.zeros_like(b, dtype=matrix.corner.dtype), rhs)
+    # the Krylov method leaves more than elimination does
+    return jax.lax.fori_loop(0, 1 + refinements + (far is not None), improve, start)
 
 
 def solve(

@@ -13,6 +13,7 @@ from invdesign.analyses.illumination import absorption, photon_flux
 from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Schottky, Surface
+from invdesign.materials.quantum_dots import Nonlocal
 
 
 def with_faces(device):
@@ -34,6 +35,9 @@ DEVICES = {
     "n-i-p between metals": lambda: nip_cell(contacts=(Schottky(work_function_eV=4.3), Schottky(work_function_eV=4.8))),
     "dots": lambda: dot_diode(),
     "dots, shunt and series resistance": lambda: dot_diode(4.8, 0.15, series_ohm=1e3, shunt_ohm_cm2=1.4e7),
+    "dots, carriers land behind the barrier": lambda: dot_diode(
+        absorber_nm=60.0, series_ohm=1e3, tunnelling=Nonlocal()
+    ),
 }
 
 

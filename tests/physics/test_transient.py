@@ -28,6 +28,7 @@ from invdesign.analyses.transient import (
 )
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.illumination import Monochromatic
+from invdesign.materials.quantum_dots import Local, Nonlocal
 from invdesign.processes.dots import EMPTY
 from invdesign.solve.assembly import discretise, no_light, populations
 from invdesign.solve.newton import Target
@@ -77,14 +78,17 @@ def test_conduction_plus_displacement_is_the_same_at_all_edges(switched_on):
     assert np.all(np.ptp(flows, axis=1) < 1e-8 * size + 1e-9 * size[-1])
 
 
-@pytest.mark.parametrize("frequency", [1e5, 1e8])
-def test_a_small_sinusoid_gives_the_small_signal_response(frequency):
+@pytest.mark.parametrize(
+    ("frequency", "tunnelling"), [(1e5, Local()), (1e8, Local()), (1e7, Nonlocal())], ids=["slow", "fast", "nonlocal"]
+)
+def test_a_small_sinusoid_gives_the_small_signal_response(frequency, tunnelling):
     """Dots at -0.5 V, 0.1 mW/cm^2 at 1240 nm, 1 % of it modulated: amplitude and phase of the current in the tenth
     period are those of the linearised device.
 
     1e-3: the square of the modulation (1e-4), the tolerance of the steps, what is left of the start.
     """
-    device = dot_diode(edges=EDGES, series_ohm=300.0, shunt_ohm_cm2=1e6, illumination=lit())
+    circuit = {"series_ohm": 300.0, "shunt_ohm_cm2": 1e6}
+    device = dot_diode(edges=EDGES, absorber_nm=60.0, tunnelling=tunnelling, illumination=lit(), **circuit)
     turns = 9 + np.arange(17) / 16
     run = light_pulse(device, -0.5, 1240.0, 1e-6, Sine(frequency), jnp.asarray(turns / frequency))
     assert (run.status == TransientStatus.REACHED).all()

@@ -1,5 +1,6 @@
 """The four-state machine of a dot."""
 
+import dataclasses
 from fractions import Fraction
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from sample_devices import dot_diode
 
-from invdesign.processes.dots import JUMPS, DotRates
+from invdesign.processes.dots import DotRates, Exchange, Landing
 from invdesign.processes.site import Site
 
 KT = 0.02585
@@ -26,7 +27,7 @@ def site(log_n, log_p, log_ni2, field=1e5):
 
 def populations_by_exact_elimination(rates):
     """Rational arithmetic: the null vector of the master equation has all its digits."""
-    a, en, b, ep, k, g0, light = (Fraction(float(rate)) for rate in rates)
+    a, en, b, ep, k, g0, light = (Fraction(rate) for rate in rates)
     into = [[Fraction(0)] * 4 for _ in range(4)]
     for start, end, rate in (
         *((0, 1, a), (1, 0, en), (2, 3, a), (3, 2, en)),
@@ -54,8 +55,9 @@ def test_populations_of_any_rates(dots, seed):
 
     1e-13 of each population, also of one that is 1e-25: the sums over trees have no subtraction.
     """
-    rates = DotRates(*(jnp.asarray(10.0**x) for x in np.random.default_rng(seed).uniform(-15, 15, 7)))
-    found, _ = dots.stationary(site(1.0, 1.0, 2.0), rates)
+    rates = [float(rate) for rate in 10.0 ** np.random.default_rng(seed).uniform(-15, 15, 7)]
+    numbers = [jnp.asarray(rate) for rate in rates]
+    found = dots.stationary(site(1.0, 1.0, 2.0), DotRates(Exchange(*numbers[:4]), None, *numbers[4:]))[0]
     exact = [float(p) for p in populations_by_exact_elimination(rates)]
     np.testing.assert_allclose(np.asarray(found), exact, rtol=1e-13)
 
@@ -71,27 +73,36 @@ def test_detailed_balance_of_the_cycles(dots, split, field):
     log_ni2 = float(host.log_nc + host.log_nv - host.band_gap / KT)
     here = site(log_ni2 / 2 + 3.0, log_ni2 / 2 - 3.0 + split, log_ni2, field)
     r = dots.rates(here, dots.escape(here.field, here.kT), jnp.zeros(()))
-    forward = jnp.log(r.capture_n) + jnp.log(r.capture_p) + jnp.log(r.recombination)
-    backward = jnp.log(r.emission_n) + jnp.log(r.emission_p) + jnp.log(r.thermal_generation)
+    forward = jnp.log(r.here.capture_n) + jnp.log(r.here.capture_p) + jnp.log(r.recombination)
+    backward = jnp.log(r.here.emission_n) + jnp.log(r.here.emission_p) + jnp.log(r.thermal_generation)
     np.testing.assert_allclose(float(forward - backward), split, atol=1e-11)
 
 
+@pytest.mark.parametrize("far", [False, True])
 @pytest.mark.parametrize("seed", range(6))
-def test_the_net_rate_is_that_of_the_jumps(dots, seed):
+def test_the_net_rate_is_that_of_the_jumps(dots, seed, far):
     """One dot, lit, far from equilibrium: recombination through dots = net capture of either carrier = k P_X - g P_0.
 
-    1e-9 of the largest one-way rate: the jumps are differences of one-way rates, which lose digits.
+    With tunnelling apart, what is captured from where carriers land is the sum of its jumps. 1e-9 of the largest
+    one-way rate: the jumps are differences of one-way rates, which lose digits.
     """
     random = np.random.default_rng(seed)
     host = dot_diode().layers["layer1"].material.host.bulk(jnp.asarray(KT))
     log_ni2 = float(host.log_nc + host.log_nv - host.band_gap / KT)
     here = site(random.uniform(10, 38), random.uniform(10, 38), log_ni2, 1e5)
-    rates = dots.rates(here, dots.escape(here.field, here.kT), jnp.asarray(10.0 ** random.uniform(-3, 6)))
-    populations, net = jax.jit(lambda s, r: dots.stationary(s, r))(here, rates)
+    excitation = jnp.asarray(10.0 ** random.uniform(-3, 6))
+    landing = Landing(*jnp.asarray(random.uniform(-5, 5, 2))) if far else None
+    if far:
+        dots = dataclasses.replace(dots, nonlocal_=True)
+    rates = dots.rates(here, dots.escape(here.field, here.kT), excitation, landing)
+    populations, net, there = jax.jit(lambda s, r: dots.stationary(s, r, landing))(here, rates)
     forward, backward = dots.one_way(rates, populations)
-    jumps = np.asarray(forward - backward)
-    scale = float(jnp.max(forward))
-    captured_n = -sum(jump.electrons * jumps[i] for i, jump in enumerate(JUMPS))
-    captured_p = -sum(jump.holes * jumps[i] for i, jump in enumerate(JUMPS))
-    np.testing.assert_allclose([captured_n, captured_p, jumps[-1]], float(net), rtol=1e-9, atol=1e-9 * scale)
+    by_jump = np.asarray(forward - backward)
+    tolerance = {"rtol": 1e-9, "atol": 1e-9 * float(jnp.max(forward))}
+    host_changes = by_jump @ np.asarray(dots.host_stoichiometry)
+    lost = -host_changes.reshape(-1, 2)
+    np.testing.assert_allclose([*np.sum(lost, axis=0), by_jump[-1]], float(net), **tolerance)
+    np.testing.assert_allclose(by_jump @ np.asarray(dots.dot_stoichiometry), 0.0, **tolerance)
     np.testing.assert_allclose(float(jnp.sum(populations)), 1.0, rtol=1e-14)
+    if far:
+        np.testing.assert_allclose(lost[1], np.asarray(there), **tolerance)

@@ -7,7 +7,7 @@ import pytest
 
 from invdesign.solve.tridiagonal import BlockTridiagonal, Bordered, OffBand, solve
 
-NODES, BLOCK = 12, 3
+NODES, BLOCK = 40, 3
 
 
 def example(complex_numbers, links, seed=0):
@@ -46,7 +46,7 @@ def flat(x):
 @pytest.mark.parametrize("links", [0, 6], ids=["tridiagonal", "with distant blocks"])
 @pytest.mark.parametrize("complex_numbers", [False, True], ids=["real", "complex"])
 def test_solution_of_the_matrix_and_of_its_transpose(complex_numbers, links):
-    """12 nodes of 3 unknowns and a global one: elimination = LU of the dense, row-scaled matrix. 1e-11."""
+    """40 nodes of 3 unknowns and a global one: elimination = LU of the dense, row-scaled matrix. 1e-11."""
     matrix, dense, rhs = example(complex_numbers, links)
     found = jax.jit(solve)(matrix, rhs)
     weight = 1 / np.abs(dense).max(axis=1)
