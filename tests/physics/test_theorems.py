@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import Solver, dot_diode, nip_cell, silicon_diode
+from sample_devices import Solver, dot_diode, injecting_diode, nip_cell, silicon_diode
 
 from invdesign.analyses import checks
 from invdesign.analyses.illumination import absorption, photon_flux
@@ -34,6 +34,7 @@ DEVICES = {
     "n-i-p between metals": lambda: nip_cell(contacts=(Schottky(work_function_eV=4.3), Schottky(work_function_eV=4.8))),
     "dots": lambda: dot_diode(),
     "dots, shunt and series resistance": lambda: dot_diode(4.8, 0.15, series_ohm=1e3, shunt_ohm_cm2=1.4e7),
+    "dots between metals that inject": lambda: injecting_diode(),
 }
 
 
