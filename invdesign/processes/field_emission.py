@@ -149,6 +149,7 @@ class ContactBarrier(eqx.Module):
     def enhancement(self, pull: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
         """Rates across the barrier relative to zero field; `pull` (V/cm) is positive where it takes carriers out of
         the metal."""
-        lowering = self.lowering(pull, kT)
-        through = through_triangle(self.barrier, self.mass, jnp.maximum(pull, 0.0), kT, lowering)
-        return jnp.exp(lowering) + through
+        lowering, field = self.lowering(pull, kT), jnp.maximum(pull, 0.0)
+        through = through_triangle(self.barrier, self.mass, field, kT, lowering)
+        # once more by F^2, so that no curvature is infinite where the field turns round
+        return jnp.exp(lowering) + through * field**2 / (field**2 + FIELD_FLOOR_V_PER_CM**2)

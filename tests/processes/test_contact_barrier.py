@@ -73,7 +73,7 @@ def test_the_barrier_falls_by_the_image_force():
 def test_a_field_that_pushes_back_does_nothing_and_the_start_is_smooth():
     """H = 1 without field and for the other sign, to the last bit; slope and curvature go to zero at zero field.
 
-    1e-9 V/cm from zero the curvature is what F^3 leaves of it."""
+    1e-9 V/cm from zero they are what F^3 leaves of them."""
     assert float(enhancement(0.0)) == 1.0 == float(enhancement(-1e6))
     slope = jax.grad(enhancement)
     for field in (-1e5, 0.0, 1e-9):
