@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from invdesign.analyses import checks
-from invdesign.device.device import Contact, Contacts, Device, Layer, Ohmic, Shunt, Terminals
+from invdesign.device.device import Contact, Contacts, Device, Injection, Layer, Ohmic, Schottky, Shunt, Terminals
 from invdesign.materials.mixing import MaxwellGarnett
 from invdesign.materials.optical import Constant, MapbHalideSpectrum
 from invdesign.materials.quantum_dots import Dots, DotsInHost, Local, MapbHalide, Tunnelling
@@ -120,15 +120,10 @@ def nip_cell(absorber_nm: float = 300.0, **other: Any) -> Device:
     return stack((40.0, material(TITANIA)), (absorber_nm, absorber), (40.0, material(SPIRO)), **other)
 
 
-def dot_diode(
-    diameter_nm: float = 4.32,
-    fraction: float = 0.29,
-    bromide: float = 1 / 6,
-    absorber_nm: float = 200.0,
-    tunnelling: Tunnelling | None = None,
-    **other: Any,
-) -> Device:
-    """Titania / dots in perovskite / spiro."""
+def dot_film(
+    diameter_nm: float = 4.32, fraction: float = 0.29, bromide: float = 1 / 6, tunnelling: Tunnelling | None = None
+) -> DotsInHost:
+    """Dots in perovskite."""
     host = MapbHalide(
         bromide_fraction=bromide, recombination=lifetimes(), optical=MapbHalideSpectrum(band_gap_eV=1.644), **HALIDE
     )
@@ -140,8 +135,35 @@ def dot_diode(
         capture_time_s=1e-12,
         tunnelling=tunnelling or Local(),
     )
-    absorber = DotsInHost(dots, host, MaxwellGarnett())
-    return stack((40.0, material(TITANIA)), (absorber_nm, absorber), (40.0, material(SPIRO)), **other)
+    return DotsInHost(dots, host, MaxwellGarnett())
+
+
+def dot_diode(
+    diameter_nm: float = 4.32,
+    fraction: float = 0.29,
+    bromide: float = 1 / 6,
+    absorber_nm: float = 200.0,
+    tunnelling: Tunnelling | None = None,
+    **other: Any,
+) -> Device:
+    """Titania / dots in perovskite / spiro."""
+    film = dot_film(diameter_nm, fraction, bromide, tunnelling)
+    return stack((40.0, material(TITANIA)), (absorber_nm, film), (40.0, material(SPIRO)), **other)
+
+
+def injecting_diode(work_function_eV: float = 4.5, **other: Any) -> Device:
+    """Titania / dots in perovskite / perovskite between metals; the right one injects electrons under reverse bias.
+
+    Slowly, so that the current is what it emits and not what drift takes away from it.
+    """
+    injecting = Schottky(
+        work_function_eV=work_function_eV,
+        electron_velocity_cm_per_s=1e5,
+        injection=Injection(image_permittivity=6.0),
+    )
+    metals = (Schottky(work_function_eV=4.2, injection=Injection()), injecting)
+    layers = ((40.0, material(TITANIA)), (200.0, dot_film()), (40.0, material(HALIDE)))
+    return stack(*layers, contacts=metals, **other)
 
 
 class Solver:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from invdesign.analyses.small_signal import SmallSignal, Transfer, host_transfers
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.solve.assembly import all_dots, contact_rates
+from invdesign.solve.assembly import all_dots, contact_nodes, contact_rates
 
 
 class Noise(NamedTuple):
@@ -75,7 +75,7 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
                 place += add(jump.name, 2 * half * jnp.sum(_square(gain) * both[index], axis=0))
         places.append(place)
     for side, at in ((0, 0), (1, -1)):
-        for carrier, both in enumerate(contact_rates(system, side, state.u[at], state.v)):
+        for carrier, both in enumerate(contact_rates(system, side, contact_nodes(state.u, side), state.v)):
             add("contact exchange", _square(node[at, 1 + carrier]) * 2 * both)
     by_process = {name: density / system.area_cm2 for name, density in by_process.items()}
     kT_joule = system.kT * ELEMENTARY_CHARGE_C

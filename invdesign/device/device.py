@@ -19,8 +19,12 @@ from invdesign.device.illumination import Dark, Illumination
 from invdesign.device.mesh import INNER, OUTER, normalised_nodes
 from invdesign.materials.optical import require
 from invdesign.materials.semiconductor import REFERENCE_K, Bulk, Electrical, Material
+from invdesign.processes.field_emission import ContactBarrier
 from invdesign.processes.recombination import SurfaceRecombination
 from invdesign.schema import InputError, choice, quantity, setting
+
+LOWEST_BARRIER_EV = 1e-3
+"""Of a contact that injects: a metal whose Fermi level is at a band edge."""
 
 
 class Surface(eqx.Module):
@@ -76,6 +80,12 @@ class Contact(eqx.Module):
         """Surface recombination velocities of electrons and holes (cm/s), or None where carriers are at equilibrium."""
         return None
 
+    def enhancement(
+        self, bulk: Bulk, inward_field: Float[Array, ""], kT: Float[Array, ""]
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Rates of electrons and holes across the contact, both ways, over those without a field (V/cm)."""
+        return jnp.ones(()), jnp.ones(())
+
 
 class Ohmic(Contact):
     """Charge neutrality and equilibrium with the metal."""
@@ -95,13 +105,34 @@ class Ohmic(Contact):
         return midgap + jnp.where(magnitude > 0, jnp.sign(bulk.doping) * level, 0.0)
 
 
+class Injection(eqx.Module):
+    """What the field at a metal does to its barriers: image-force lowering and tunnelling (see `ContactBarrier`)."""
+
+    tunnelling_mass: Float[Array, ""] = quantity(
+        "m0", lower=0, upper=100, open_lower=True, default=0.2, doc="of electrons and holes in the barrier"
+    )
+    image_permittivity: Float[Array, ""] | None = quantity(
+        "1", lower=1, upper=1e4, default=None, doc="seen by the image charge; without it the layer's static one"
+    )
+
+    def barrier(self, height_eV: Float[Array, ""], bulk: Bulk) -> ContactBarrier:
+        """The barrier of one kind of carrier to a layer."""
+        permittivity = bulk.permittivity if self.image_permittivity is None else self.image_permittivity
+        return ContactBarrier(jnp.maximum(height_eV, LOWEST_BARRIER_EV), self.tunnelling_mass, permittivity)
+
+
 class Schottky(Contact):
-    """A metal of given work function; carriers cross with surface recombination velocities."""
+    """A metal of given work function; carriers cross with surface recombination velocities.
+
+    With `injection` the field that pulls carriers out of the metal lowers and thins their barrier. It multiplies the
+    rates both ways, so that their ratio stays exp((E_F of the metal - quasi-Fermi level)/kT).
+    """
 
     kind: ClassVar[str] = "schottky"
     work_function_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10)
     electron_velocity_cm_per_s: Float[Array, ""] = quantity("cm/s", lower=0, open_lower=True, default=1e7)
     hole_velocity_cm_per_s: Float[Array, ""] = quantity("cm/s", lower=0, open_lower=True, default=1e7)
+    injection: Injection | None = None
 
     def potential(self, bulk: Bulk, kT: Float[Array, ""]) -> Float[Array, ""]:
         return -self.work_function_eV / kT
@@ -109,6 +140,15 @@ class Schottky(Contact):
     @property
     def velocities(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
         return self.electron_velocity_cm_per_s, self.hole_velocity_cm_per_s
+
+    def enhancement(
+        self, bulk: Bulk, inward_field: Float[Array, ""], kT: Float[Array, ""]
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        if self.injection is None:
+            return super().enhancement(bulk, inward_field, kT)
+        electron = self.work_function_eV - bulk.electron_affinity
+        barriers = [self.injection.barrier(height, bulk) for height in (electron, bulk.band_gap - electron)]
+        return barriers[0].enhancement(-inward_field, kT), barriers[1].enhancement(inward_field, kT)
 
 
 class Contacts(eqx.Module):

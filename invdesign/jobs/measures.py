@@ -415,7 +415,7 @@ INPUTS = frozenset(
 
 TRANSIENTS = "transients under a pulse"
 LOCAL = "nonlocal field emission: in the local form the field drives emission and capture alike"
-INJECTION = "contacts that inject"
+INJECTION = "contacts that inject, which the default device does not have"
 FLICKER = "1/f noise"
 IONS = "mobile ions (none in the default device)"
 LEAKAGE = "injection or leakage that grows with the field: the dark current is an ohmic shunt"

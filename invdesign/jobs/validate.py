@@ -17,7 +17,7 @@ from invdesign.analyses.illumination import Absorption, absorption, photon_flux,
 from invdesign.analyses.operating_point import prepare
 from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.device.device import Device
+from invdesign.device.device import Device, Schottky
 from invdesign.figures.registry import characterise
 from invdesign.jobs.data import optical_models, sources
 from invdesign.jobs.settings import ValidateSettings
@@ -175,6 +175,12 @@ class Bench:
     @property
     def has_dots(self) -> bool:
         return any(region.bulk.dots is not None for region in self.system.regions)
+
+    @property
+    def injects(self) -> bool:
+        """Some contact emits in the field, which stored charge changes: carriers need not cross independently."""
+        contacts = self.system.contacts
+        return any(isinstance(contact, Schottky) and contact.injection is not None for contact in contacts)
 
     @property
     def middles(self) -> list[int]:
@@ -386,6 +392,8 @@ def _shot_noise(bench: Bench, point: Point) -> Iterator[Check]:
     where = f"{point.label}, shunt removed"
     if bench.has_dots:
         yield Check("Fano factor S_I/2qI", real, None, f"{where}; a result: dots store charge")
+    elif bench.injects:
+        yield Check("Fano factor S_I/2qI", real, None, f"{where}; a result: a contact injects in the field")
     elif bool(state.v > -SATURATED_OVER_KT):
         yield Check("Fano factor S_I/2qI", real, None, f"{where}; a result: not saturated")
     elif abs(real - independent) > COUPLED:

@@ -341,7 +341,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         as_stated("bandwidth"),
         "If the product of gain and bandwidth is largest at 3 V, a gain of 10 at 6 V leaves 18 kHz: the stated "
         "bandwidth, whose bias is not given, cannot be that of the largest gain.",
-        "Neither: the model has no gain.",
+        "Neither: no contact of the default device injects, and its gain stays below one.",
     ),
     Comparison(
         "gain_at_1V",
@@ -366,7 +366,8 @@ COMPARISONS: tuple[Comparison, ...] = (
         "Gain repeats an injection that flows already: stored charge q changes the barrier by q/C, and so the injected "
         "current by J q/(C kT), for the time that the charge stays. A gain of 3 at 60 kHz needs a standing current "
         "four to five orders above the dark current behind the shot noise.",
-        "The dark current. Contacts inject nothing under reverse bias.",
+        "The dark current. Its contacts inject nothing under reverse bias; with metals that do, the alternatives "
+        "`injection` and `more_injection` keep to the gain.",
     ),
     Comparison(
         "turn_on",

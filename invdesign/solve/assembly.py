@@ -703,29 +703,41 @@ def contact_affinities(system: System, side: int, u: Float[Array, "3"], v: Array
     return jnp.stack([metal[1] - u[1], u[2] - metal[2]])
 
 
-def contact_exchange(system: System, side: int, u: Float[Array, "3"], v: Array) -> Float[Array, "2"]:
-    """Net loss of electrons and holes to a contact, cm^-2 s^-1 (zero where its carriers are pinned at equilibrium)."""
-    velocities = system.contacts[side].velocities
-    if velocities is None:
-        return jnp.zeros(2)
-    density = _metal_densities(system, side, v)
-    return jnp.stack(velocities) * density * jnp.expm1(contact_affinities(system, side, u, v))
+def contact_nodes(u: Float[Array, "node 3"], side: int) -> Float[Array, "2 3"]:
+    """The unknowns at a contact and at the node next to it, whose edge has the contact's field."""
+    return u[:2] if side == 0 else u[-1:-3:-1]
 
 
-def contact_rates(system: System, side: int, u: Float[Array, "3"], v: Array) -> Float[Array, "2"]:
-    """Sum of the one-way rates of electrons and holes across a contact, cm^-2 s^-1."""
-    velocities = system.contacts[side].velocities
-    if velocities is None:
-        return jnp.zeros(2)
-    density = _metal_densities(system, side, v)
-    return jnp.stack(velocities) * density * (1 + jnp.exp(contact_affinities(system, side, u, v)))
+def _rates_out_of_metal(system: System, side: int, u: Float[Array, "2 3"], v: Array) -> Float[Array, "2"] | None:
+    """Electrons and holes that a metal emits, cm^-2 s^-1; None where its carriers are pinned at equilibrium."""
+    contact, bulk, kT = system.contacts[side], system.contact_bulks[side], system.kT
+    if contact.velocities is None:
+        return None
+    inward_field = (u[0, 0] - u[1, 0]) * kT / system.lengths[-side]
+    enhancement = contact.enhancement(bulk, inward_field, kT)
+    return jnp.stack(contact.velocities) * jnp.stack(enhancement) * _metal_densities(system, side, v)
+
+
+def contact_exchange(system: System, side: int, u: Float[Array, "2 3"], v: Array) -> Float[Array, "2"]:
+    """Net loss of electrons and holes to a contact, cm^-2 s^-1 (zero where its carriers are pinned at equilibrium).
+
+    `u` are the `contact_nodes`.
+    """
+    emitted = _rates_out_of_metal(system, side, u, v)
+    return jnp.zeros(2) if emitted is None else emitted * jnp.expm1(contact_affinities(system, side, u[0], v))
+
+
+def contact_rates(system: System, side: int, u: Float[Array, "2 3"], v: Array) -> Float[Array, "2"]:
+    """Sum of the one-way rates of electrons and holes across a contact, cm^-2 s^-1; `u` are the `contact_nodes`."""
+    emitted = _rates_out_of_metal(system, side, u, v)
+    return jnp.zeros(2) if emitted is None else emitted * (1 + jnp.exp(contact_affinities(system, side, u[0], v)))
 
 
 def boundary_rows(
-    system: System, side: int, u: Float[Array, "3"], v: Array, rows: Float[Array, "3"]
+    system: System, side: int, u: Float[Array, "2 3"], v: Array, rows: Float[Array, "3"]
 ) -> Float[Array, "3"]:
-    """Replace the rows of a boundary node by its contact's conditions."""
-    pinned = u - system.boundary(side, v)
+    """Replace the rows of a boundary node by its contact's conditions; `u` are the `contact_nodes`."""
+    pinned = u[0] - system.boundary(side, v)
     if system.contacts[side].velocities is None:
         return pinned
     return jnp.concatenate([pinned[:1], rows[1:] - contact_exchange(system, side, u, v)])
@@ -782,8 +794,8 @@ def collect(
     where = landing_places(system, u)
     if where is not None and edges.far is not None:
         rows = rows.at[:, 1:].add(-where.scatter(edges.far, system.nodes).T)
-    left = boundary_rows(system, 0, u[0], v, rows[0])
-    right = boundary_rows(system, 1, u[-1], v, rows[-1])
+    left = boundary_rows(system, 0, contact_nodes(u, 0), v, rows[0])
+    right = boundary_rows(system, 1, contact_nodes(u, 1), v, rows[-1])
     return rows.at[0].set(left).at[-1].set(right)
 
 
@@ -800,11 +812,14 @@ def assemble(
     for side, node in ((0, 0), (1, -1)):
         free = free_rows(system, side)
 
-        def own_rows(at_node: Array, at_v: Array, side: int = side) -> Array:
-            return boundary_rows(system, side, at_node, at_v, jnp.zeros(3))
+        def own_rows(at_nodes: Array, at_v: Array, side: int = side) -> Array:
+            return boundary_rows(system, side, at_nodes, at_v, jnp.zeros(3))
 
-        own, by_v = jax.jacfwd(own_rows, (0, 1))(u[node], v)
-        diagonal = diagonal.at[node].set(free[:, None] * diagonal[node] + own)
+        own, by_v = jax.jacfwd(own_rows, (0, 1))(contact_nodes(u, side), v)
+        diagonal = diagonal.at[node].set(free[:, None] * diagonal[node] + own[:, 0])
         columns = columns.at[node].set(free * columns[node] + by_v)
-        upper, lower = (a.at[node].set(free[:, None] * a[node]) for a in (upper, lower))
+        if side == 0:
+            upper = upper.at[node].set(free[:, None] * upper[node] + own[:, 1])
+        else:
+            lower = lower.at[node].set(free[:, None] * lower[node] + own[:, 1])
     return BlockTridiagonal(lower, diagonal, upper), columns

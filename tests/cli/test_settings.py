@@ -166,6 +166,19 @@ BAD = {
     "negative thickness": ("device.layers.p.thickness_nm=-5", r"device\.layers\.p\.thickness_nm=-5: must be a finite"),
     "empty order": ("device.order=[]", "order"),
     "contact of no kind": ("device.contacts.right.kind=metal", r"right\.kind=metal: must be one of ohmic, schottky"),
+    "metal outside the gap": (
+        "device.contacts.right={kind: schottky, work_function_eV: 3.9, injection: {}}",
+        r"contacts\.right\.work_function_eV=3\.9: must lie in the gap of layer 'n', 4\.05 to 5\.17 eV",
+    ),
+    "no mass": (
+        "device.contacts.right={kind: schottky, work_function_eV: 4.3, injection: {tunnelling_mass: 0}}",
+        r"contacts\.right\.injection\.tunnelling_mass=0: must be a finite number in m0 > 0",
+    ),
+    "image in less than vacuum": (
+        "device.contacts.right={kind: schottky, work_function_eV: 4.3, injection: {image_permittivity: 0.5}}",
+        r"injection\.image_permittivity=0\.5: must be a finite number >= 1",
+    ),
+    "injection of an ohmic contact": ("device.contacts.right.injection={}", "injection is not a known key of kind oh"),
     "key of another kind": ("device.layers.p.material.optical.kind=table", r"n is not a known key of kind table"),
     "cache": ("compile_cache=maybe", "compile_cache=maybe: must be true or false"),
 }  # fmt: skip

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import Solver, dot_diode, nip_cell, silicon_diode
+from sample_devices import Solver, dot_diode, injecting_diode, nip_cell, silicon_diode
 
 from invdesign.analyses import checks
 from invdesign.analyses.illumination import absorption, photon_flux
@@ -38,6 +38,7 @@ DEVICES = {
     "dots, carriers land behind the barrier": lambda: dot_diode(
         absorber_nm=60.0, series_ohm=1e3, tunnelling=Nonlocal()
     ),
+    "dots between metals that inject": lambda: injecting_diode(),
 }
 
 

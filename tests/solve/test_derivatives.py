@@ -1,11 +1,13 @@
 """The matrix of all analyses, derivatives of a solved device, and what a solve says when it fails."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import Solver, dot_diode
+from sample_devices import Solver, dot_diode, injecting_diode
 
 from invdesign.analyses import checks
 from invdesign.analyses.operating_point import operate, sweep
@@ -13,27 +15,24 @@ from invdesign.materials.quantum_dots import Local, Nonlocal
 from invdesign.results import Status
 from invdesign.solve.newton import Settings, State, equations, linearised
 
-
-@pytest.fixture(scope="module")
-def bench():
-    """Dots between titania and spiro on 4 + 8 + 4 edges, with a series resistance."""
-    return Solver(dot_diode(edges=(4, 8, 4), series_ohm=100.0))
-
-
-@pytest.fixture(scope="module")
-def far_bench():
-    """The same with dots whose carriers land behind the barrier, in a film that is thin enough for that to be nodes
-    away."""
-    return Solver(dot_diode(edges=(4, 16, 4), absorber_nm=20.0, series_ohm=100.0, tunnelling=Nonlocal()))
+DIODES = {
+    "ohmic contacts": dot_diode,
+    "metals that inject": injecting_diode,
+    "landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal()),
+}
 
 
-@pytest.mark.parametrize("which", ["bench", "far_bench"])
-def test_the_matrix_is_the_derivative_of_the_equations(which, request):
-    """Dot diode away from any solution: elimination of one-way jumps = derivative of the stationary, expm1 form.
+@pytest.fixture(scope="module", params=list(DIODES.values()), ids=list(DIODES))
+def bench(request):
+    """Dots between titania and spiro, or between metals, on 4 + 8 + 4 edges, with a series resistance."""
+    return Solver(request.param(edges=(4, 8, 4), series_ohm=100.0))
+
+
+def test_the_matrix_is_the_derivative_of_the_equations(bench):
+    """Dot diodes away from any solution: elimination of one-way jumps = derivative of the stationary, expm1 form.
 
     1e-8 of the largest entry of each row: the dots' jumps are differences of one-way rates.
     """
-    bench = request.getfixturevalue(which)
     random = np.random.default_rng(0)
     state = bench.at(-0.3)
     state = eqx.tree_at(lambda s: s.u, state, state.u + jnp.asarray(random.normal(scale=0.02, size=state.u.shape)))
@@ -91,6 +90,35 @@ def test_forward_reverse_and_numerical_derivatives_agree(tunnelling):
     largest = float(jnp.max(jnp.abs(reverse)))
     np.testing.assert_allclose(np.asarray(forward), np.asarray(reverse), atol=1e-9 * largest)
     np.testing.assert_allclose(np.asarray(numeric), np.asarray(reverse), atol=1e-6 * largest)
+
+
+@pytest.mark.slow
+def test_derivatives_of_an_injected_current():
+    """Dots between metals at -4 V, where the right one injects: current by its work function, image permittivity and
+    tunnelling mass, by the thickness of the layer at it and by bias, implicit and by central differences.
+
+    1e-5 of each: round-off of a current that is far below the flows.
+    """
+    device = injecting_diode(edges=(4, 8, 4), series_ohm=100.0)
+
+    def where(d):
+        metal = d.contacts.right
+        injection = metal.injection
+        thickness = d.layers["layer2"].thickness_nm
+        return metal.work_function_eV, injection.image_permittivity, injection.tunnelling_mass, thickness
+
+    base = where(device)
+
+    @jax.jit
+    def log_current(x):
+        moved = eqx.tree_at(where, device, tuple(b * (1 + 0.1 * dx) for b, dx in zip(base, x[:-1], strict=True)))
+        return jnp.log(-operate(moved, -4.0 + x[-1]).current_A)
+
+    zero = jnp.zeros(5)
+    reverse = jax.grad(log_current)(zero)
+    numeric = checks.central_differences(log_current, zero, halvings=4)
+    assert jnp.min(jnp.abs(reverse)) > 1e-2
+    np.testing.assert_allclose(np.asarray(numeric), np.asarray(reverse), rtol=1e-5)
 
 
 def test_a_failed_solve_is_a_status():
