@@ -33,7 +33,7 @@ def read(
 ) -> tuple[Device, dict]:
     """The device, on our own mesh with `edges` per layer or with as many as the file has, and the file.
 
-    `fine` gives share and depth of the fine edges of each layer, by default those of every device.
+    `fine` gives depth and power of the fine edges of each layer, by default those of every device.
     """
     data = json.loads((FOLDER / f"{name}.json").read_text())
     layers = {}
@@ -53,9 +53,9 @@ def read(
         )
         material = Semiconductor(recombination=lifetimes, optical=Constant(n=1.0), **{key: number[key] for key in same})
         count = layer["mesh"]["edges"] if edges is None else edges[index]
-        share, depth = (None, None) if fine is None else fine[index]
+        depth, power = (None, None) if fine is None else fine[index]
         layers[layer["name"]] = Layer(
-            thickness_nm=number["thickness_nm"], material=material, edges=count, fine_share=share, fine_depth=depth
+            thickness_nm=number["thickness_nm"], material=material, edges=count, fine_depth=depth, fine_power=power
         )
     contacts = Contacts(Ohmic(), Ohmic())
     device = Device(

@@ -52,11 +52,11 @@ class Layer(eqx.Module):
     edges: int = eqx.field(
         static=True, default=40, metadata=dict(lower=4, upper=4000, doc="mesh edges, if it carries current")
     )
-    fine_share: float | None = setting(
-        default=None, lower=0, upper=0.99, doc="share of the edges that crowd at the layer's faces (see mesh.py)"
-    )
     fine_depth: float | None = setting(
-        default=None, lower=1e-3, upper=1, doc="how deep they reach, over the thickness (1/e of their density)"
+        default=None, lower=1e-4, upper=1, doc="depth of the fine edges at its faces, over the thickness (see mesh.py)"
+    )
+    fine_power: float | None = setting(
+        default=None, lower=0, upper=8, doc="how steeply their density falls behind that depth; 0: uniform"
     )
     coherent: bool = eqx.field(
         static=True, default=True, metadata=dict(doc="optically coherent; false for thick glass")
@@ -308,10 +308,10 @@ class Device(eqx.Module):
         layer, outermost = self.layers[name], (self.electrical[0], self.electrical[-1])
         contacts = (self.contacts.left, self.contacts.right)
         fine = [name != end or not isinstance(contact, Ohmic) for end, contact in zip(outermost, contacts, strict=True)]
-        share, depth = INNER if all(fine) else OUTER
-        share = share if layer.fine_share is None else layer.fine_share
+        depth, power = INNER if all(fine) else OUTER
         depth = depth if layer.fine_depth is None else layer.fine_depth
-        return normalised_nodes(layer.edges, share, depth, *fine)
+        power = power if layer.fine_power is None else layer.fine_power
+        return normalised_nodes(layer.edges, depth, power, *fine)
 
     def refined(self, factor: int) -> "Device":
         """The device on a mesh with `factor` times the edges."""
