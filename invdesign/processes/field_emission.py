@@ -6,6 +6,7 @@ quasi-Fermi level there.
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -66,7 +67,8 @@ def through_triangle(
     nodes, weights = (np.reshape(column, (-1,) + (1,) * jnp.ndim(field)) for column in _QUADRATURE)
     tunnels = strength > 0
     b = b_times_field * depth * jnp.sqrt(depth) / jnp.where(tunnels, strength, 1.0)
-    end = jnp.minimum(depth / b + (NEGLIGIBLE / b) ** (1 / 3), 1.0)
+    # where it ends does not matter, so that no derivative has to go through the points
+    end = jax.lax.stop_gradient(jnp.minimum(depth / b + (NEGLIGIBLE / b) ** (1 / 3), 1.0))
     s = end * (nodes + 1) / 2
     if lowering is None:
         exponent = tilt * depth * s**2 - b * s**3
