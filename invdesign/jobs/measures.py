@@ -414,13 +414,13 @@ INPUTS = frozenset(
 """Statements that went into the device or into the question: to meet them is no result of the model."""
 
 TRANSIENTS = "transients under a pulse"
-LOCAL = "nonlocal field emission: in the local form the field drives emission and capture alike"
+LOCAL = "tunnelling that lands behind the barrier (off by default): locally the field drives emission and capture alike"
 INJECTION = "contacts that inject, which the default device does not have"
 FLICKER = "1/f noise"
 IONS = "mobile ions (none in the default device)"
 LEAKAGE = "injection or leakage that grows with the field: the dark current is an ohmic shunt"
 ONE_LIFE = "a second population of dots: one lifetime stands for both decays"
-RECAPTURE = "nonlocal field emission, which recaptures less"
+RECAPTURE = "tunnelling that lands behind the barrier and is recaptured less (an option, off by default)"
 MISSING: dict[str, str] = {
     "aperture": "the lateral geometry: the model has one dimension, and light everywhere",
     "eqe_chopping": "a chopper: the response is that to a weak sine, at 1 kHz",
