@@ -138,10 +138,10 @@ def test_minority_carriers_under_forward_bias_show_the_collection_probability():
     contact and x_j inside the base, ten Debye lengths before the depletion layer (Donolato, Rau as above).
 
     1e-4 for the first, where the bias moves the tail of the depletion layer (3e-5); 4e-3 for the closed form, where the
-    mesh is 0.05 um wide (2e-3).
+    mesh is up to 0.1 um wide (2e-3).
     """
     tau_hole = 4.76e-10
-    solver = Solver(silicon_diode(tau=tau_hole / 2))
+    solver = Solver(silicon_diode(tau=tau_hole / 2, edges=(40, 40, 20)))
     rest, biased = solver.rest.state, solver.at(0.2)
     x = np.concatenate([[0.0], np.cumsum(np.asarray(solver.system.lengths))])
     base = (x > 0) & (x < 1.3e-4)
