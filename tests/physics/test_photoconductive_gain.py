@@ -25,7 +25,7 @@ from invdesign.materials.mixing import MaxwellGarnett
 from invdesign.materials.optical import Constant
 from invdesign.materials.quantum_dots import Dots, DotsInHost
 from invdesign.materials.semiconductor import Semiconductor
-from invdesign.solve.assembly import Light, edge_dots, edge_states
+from invdesign.solve.assembly import Light, all_dots
 
 HOST: dict[str, Any] = HALIDE | dict(relative_permittivity=10.0, band_gap_eV=1.8)
 PERMITTIVITY = 10.0 * VACUUM_PERMITTIVITY_F_PER_CM
@@ -90,12 +90,10 @@ class Bench:
 
     def hole(self) -> tuple[float, float]:
         """Yield and lifetime of a hole in the middle of the dots."""
-        region = self.system.regions[self.index]
-        edge = edge_states(self.system, self.state.u, self.state.v)[self.index]
-        dots = edge_dots(region.bulk, edge, region.lengths, region.take(self.dark.dots))
+        _, dots = all_dots(self.system, self.state.u, self.state.v, self.dark)[self.index]
         assert dots is not None
         shape = dots.populations.shape[1:]
-        rates = (dots.rates.capture_n, dots.rates.emission_n, dots.rates.recombination)
+        rates = (dots.rates.total.capture_n, dots.rates.total.emission_n, dots.rates.recombination)
         capture, emission, recombination = (float(jnp.broadcast_to(rate, shape)[0, shape[1] // 2]) for rate in rates)
         leaves = emission / (emission + recombination)
         return leaves, 1 / (capture * (1 - leaves))
