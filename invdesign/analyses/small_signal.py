@@ -15,6 +15,7 @@ from invdesign.solve.assembly import (
     EdgeLinearisation,
     Light,
     System,
+    edge_unknowns,
     follow,
     free_rows,
     join_rows,
@@ -99,7 +100,7 @@ def host_transfers(
 
     The last two include the current over `read_edge` on the way between; they are zero where all tunnelling is local.
     """
-    ends = jnp.stack([node[:-1].T, node[1:].T], axis=1)
+    ends = edge_unknowns(node)
     where = landing_places(system, state.u)
     if where is None:
         return jnp.concatenate([ends, jnp.zeros_like(ends[:2])])

@@ -574,6 +574,13 @@ def _compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
     return cast(Callable[Arguments, Result], call)
 
 
+def _of_one_wavelength(
+    device: Device, wavelength_nm: Float[Array, ""] | float, per_area: Float[Array, ""] | float
+) -> Light:
+    """Photons absorbed of an irradiance (W/cm^2, per second) or of a fluence (J/cm^2)."""
+    return light_of(device, jnp.asarray(wavelength_nm, jnp.float64)[None], jnp.asarray(per_area, jnp.float64))
+
+
 # --- for users ---------------------------------------------------------------------------------------------------
 
 
@@ -593,8 +600,7 @@ def light_pulse(
     `load_ohm` is in series with the device, besides its own series resistance; the voltage stands across all.
     """
     system, target, start, converged = _prepared(device, voltage_V, load_ohm)
-    wavelength = jnp.asarray(wavelength_nm, jnp.float64)[None]
-    added = Target(jnp.zeros(()), light_of(device, wavelength, jnp.asarray(irradiance_W_per_cm2, jnp.float64)))
+    added = Target(jnp.zeros(()), _of_one_wavelength(device, wavelength_nm, irradiance_W_per_cm2))
     return integrate(system, start, Drive(target, added, shape), times_s, settings, converged)
 
 
@@ -628,8 +634,7 @@ def rise_and_fall_times(
     The outputs, from `earliest_s` to `latest_s` after either switch, stand at equal ratios of time.
     """
     system, target, dark, converged = _prepared(device, voltage_V, load_ohm)
-    wavelength = jnp.asarray(wavelength_nm, jnp.float64)[None]
-    more = light_of(device, wavelength, jnp.asarray(irradiance_W_per_cm2, jnp.float64))
+    more = _of_one_wavelength(device, wavelength_nm, irradiance_W_per_cm2)
     bright = Target(target.voltage, jax.tree.map(jnp.add, target.light, more))
     outcome = reach(system, bright)
     lit = at_rest(system, outcome.state, bright.light)
@@ -693,8 +698,7 @@ def transient_absorption(
     is taken not to disturb.
     """
     system, target, rest, converged = _prepared(device, voltage_V, load_ohm)
-    wavelength = jnp.asarray(pump_wavelength_nm, jnp.float64)[None]
-    photons = light_of(device, wavelength, jnp.asarray(fluence_J_per_cm2, jnp.float64))
+    photons = _of_one_wavelength(device, pump_wavelength_nm, fluence_J_per_cm2)
     start = pumped(system, rest, photons)
     run = integrate(system, start, Drive(target, _none(target), Square()), times_s, settings, converged)
     active = _active_lengths(device, system)

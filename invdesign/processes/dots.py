@@ -96,23 +96,6 @@ FILLED = (ELECTRON, HOLE, EXCITON)
 """The states that are unknowns; the empty state follows from the sum."""
 
 
-def jumps(nonlocal_: bool) -> tuple[Jump, ...]:
-    """All jumps of dots, tunnelling apart or not."""
-    return _HERE + _FAR + _PAIRS if nonlocal_ else _HERE + _PAIRS
-
-
-def host_stoichiometry(nonlocal_: bool) -> tuple[tuple[int, ...], ...]:
-    """What each jump adds per forward step to (n, p) here and, with tunnelling apart, where carriers land."""
-    return tuple(jump.host if nonlocal_ else jump.host[:2] for jump in jumps(nonlocal_))
-
-
-def dot_stoichiometry(nonlocal_: bool) -> tuple[tuple[int, ...], ...]:
-    """What each jump adds to the states `FILLED`."""
-    return tuple(
-        tuple((jump.target == state) - (jump.origin == state) for state in FILLED) for jump in jumps(nonlocal_)
-    )
-
-
 def sum_over_jumps(stoichiometry: Sequence[Sequence[int]], per_jump: Sequence[Array]) -> list[Array]:
     """What all jumps together add to each column of their stoichiometry."""
     return [
@@ -142,18 +125,18 @@ class DotEnsemble(eqx.Module):
 
     @property
     def jumps(self) -> tuple[Jump, ...]:
-        """Jump processes of the dots."""
-        return jumps(self.nonlocal_)
+        """All jumps of the dots, tunnelling apart or not."""
+        return _HERE + _FAR + _PAIRS if self.nonlocal_ else _HERE + _PAIRS
 
     @property
     def host_stoichiometry(self) -> tuple[tuple[int, ...], ...]:
-        """What each of them adds to the host (see the function of this name)."""
-        return host_stoichiometry(self.nonlocal_)
+        """What each of them adds per forward step to (n, p) here and, with tunnelling apart, where carriers land."""
+        return tuple(jump.host if self.nonlocal_ else jump.host[:2] for jump in self.jumps)
 
     @property
     def dot_stoichiometry(self) -> tuple[tuple[int, ...], ...]:
         """What each of them adds to the states `FILLED`."""
-        return dot_stoichiometry(self.nonlocal_)
+        return tuple(tuple((jump.target == state) - (jump.origin == state) for state in FILLED) for jump in self.jumps)
 
     def escape(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Escape:
         """Enhancement of the exchanges with the host by the field (V/cm); the same at both ends of an edge."""

@@ -466,9 +466,8 @@ def edge_linearisation(
     """Differentiate edges: sums over one-way jumps at the stationary populations, or at those of dots with a past."""
     state = edge_state(bulk, kT, length, x, v)
     site, half = state.site, length / 2
-    escape = steepness = None
-    if bulk.dots is not None:
-        ensemble = bulk.dots
+    ensemble, escape, steepness = bulk.dots, None, None
+    if ensemble is not None:
         escape, slope = jax.jvp(lambda f: ensemble.escape(f, kT), (site.field,), (jnp.ones_like(site.field),))
         steepness = tuple(by / jnp.where(of > 0, of, 1.0) for by, of in zip(slope, escape, strict=True))
     filled = edge_dots(bulk, state, length, photons, landing, escape, past)
@@ -476,8 +475,7 @@ def edge_linearisation(
     charge = jnp.stack([-site.n, site.p, zero])
     loss = jnp.stack([*_by_carriers(lambda at: host_recombination(bulk, at), site), zero])
     rows, dots = jnp.stack([charge, loss, loss]), None
-    if bulk.dots is not None and filled is not None and steepness is not None:
-        ensemble = bulk.dots
+    if ensemble is not None and filled is not None and steepness is not None:
         by_local, by_dots = ensemble.slopes(filled.rates, filled.populations, steepness)
         host_by_local, host_by_dots = (sum_over_jumps(ensemble.host_stoichiometry, by) for by in (by_local, by_dots))
         nothing = jnp.zeros_like(host_by_local[0])
@@ -566,8 +564,8 @@ def follow(edges: EdgeLinearisation, store: Inexact[Array, ""] | float) -> Follo
     if edges.landing is None:
         return Followed(rows, None, own)
     if len(local) == 3:
-        nothing = jnp.zeros((2, 2, *zero.shape), local.dtype)
-        return Followed(rows, FarRows(jnp.zeros((2, 7, *zero.shape), local.dtype), rows[:, :2] * 0, nothing), own)
+        shapes = (2, 7, *zero.shape), (3, 2, *zero.shape), (2, 2, *zero.shape)
+        return Followed(rows, FarRows(*(jnp.zeros(shape, local.dtype) for shape in shapes)), own)
     by_level = jnp.asarray([-1.0, 1.0])[:, None, None] * local[:, 3:]
     return Followed(rows, FarRows(spread[3:], signs[:3] * by_level[:3], by_level[3:]), own)
 
@@ -575,8 +573,8 @@ def follow(edges: EdgeLinearisation, store: Inexact[Array, ""] | float) -> Follo
 # --- all edges ---------------------------------------------------------------------------------------------------
 
 
-def edge_unknowns(u: Float[Array, "node 3"]) -> Float[Array, "3 2 edge"]:
-    """The unknowns of both nodes of each edge."""
+def edge_unknowns(u: Inexact[Array, "node 3"]) -> Inexact[Array, "3 2 edge"]:
+    """The unknowns of both nodes of each edge, or what else nodes have three of."""
     return jnp.stack([u[:-1].T, u[1:].T], axis=1)
 
 

@@ -172,14 +172,15 @@ def read(
     taken: Float[Array, "2 2 edge"],
     field: Float[Array, " edge"],
     read_edge: Int[Array, ""] | int,
-) -> tuple[Inexact[Array, "node 3"], Inexact[Array, ""]]:
-    """Current density over q (along +x) that landing carriers take over an edge, by all unknowns and the voltage."""
+) -> tuple[Inexact[Array, "3 2 edge"], Inexact[Array, "2 node"], Inexact[Array, ""]]:
+    """Current density over q (along +x) that landing carriers take over an edge.
+
+    By the unknowns of the edges they belong to, by the quasi-Fermi potentials of all nodes, and by the voltage.
+    """
     signs = jnp.array([-1.0, 1.0])[:, None, None]  # electrons to the right are a current to the left
     by_flow = signs * where.crossing(read_edge)
     moves = jnp.sum(signs * where.crossing_by_field(read_edge) * taken, axis=(0, 1)) * field
     by_edge = jnp.sum(by_flow[:, None] * rows.by_unknowns, axis=(0, 2))
-    left, right = by_edge[0:3].at[0].add(moves), by_edge[3:6].at[0].add(-moves)
-    zero = jnp.zeros_like(left[:, :1])
-    by_node = jnp.concatenate([left, zero], axis=1) + jnp.concatenate([zero, right], axis=1)
-    by_level = where.scatter(jnp.sum(by_flow[:, None] * rows.by_level, axis=0), by_node.shape[1])
-    return by_node.at[1:].add(by_level).T, jnp.sum(by_edge[6])
+    ends = jnp.stack([by_edge[0:3].at[0].add(moves), by_edge[3:6].at[0].add(-moves)], axis=1)
+    by_level = where.scatter(jnp.sum(by_flow[:, None] * rows.by_level, axis=0), field.size + 1)
+    return ends, by_level, jnp.sum(by_edge[6])

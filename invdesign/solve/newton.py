@@ -186,7 +186,8 @@ def bordered(
         off_band = landing.links(where, far, taken, field, free, system.far_edges)
         by_v_there = where.scatter(far.by_unknowns[:, 6], system.nodes)
         column = column.at[:, 1:].add(-by_v_there.T * free[:, 1:])
-        over, over_by_v = landing.read(where, far, taken, field, read)
+        by_ends, by_level, over_by_v = landing.read(where, far, taken, field, read)
+        over = to_nodes(by_ends).at[1:].add(by_level).T
         by_node, by_v = by_node + system.ampere * over, by_v + system.ampere * over_by_v
     ratio = (system.series_resistance_ohm + load_ohm) / system.kT
     border = ratio * by_node[None], (1 + ratio * by_v)[None, None]

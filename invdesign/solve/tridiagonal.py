@@ -123,6 +123,7 @@ class Bordered(eqx.Module):
         row, column, blocks = (jnp.concatenate(parts) for parts in zip(*entries, strict=True))
         place = column // GROUP - row // GROUP
         near = (jnp.abs(place) <= 1)[:, None, None]
+        distant = jnp.where(near[-len(self.far.row) :], 0.0, self.far.block)
         wide = jnp.zeros((3, groups, GROUP, block, GROUP, block), blocks.dtype)
         at = jnp.clip(place, -1, 1) + 1, row // GROUP, row % GROUP, slice(None), column % GROUP
         wide = wide.at[at].add(jnp.where(near, blocks, 0.0))
@@ -130,9 +131,6 @@ class Bordered(eqx.Module):
         wide = wide.at[1, filled // GROUP, filled % GROUP, :, filled % GROUP].add(jnp.eye(block))
         core = BlockTridiagonal(*wide.reshape(3, groups, GROUP * block, GROUP * block))
         columns, rows = in_groups(self.columns), jnp.moveaxis(in_groups(jnp.moveaxis(self.rows, 0, -1)), -1, 0)
-        distant = jnp.where(
-            (jnp.abs(self.far.column // GROUP - self.far.row // GROUP) > 1)[:, None, None], self.far.block, 0.0
-        )
         return Bordered(core, columns, rows, self.corner), OffBand(self.far.row, self.far.column, distant)
 
 
