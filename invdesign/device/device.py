@@ -17,11 +17,12 @@ from jaxtyping import Array, Float
 from invdesign.constants import BOLTZMANN_EV_PER_K, CM_PER_NM
 from invdesign.device.illumination import Dark, Illumination
 from invdesign.device.mesh import INNER, OUTER, normalised_nodes
+from invdesign.device.uncertainty import Uncertainty
 from invdesign.materials.optical import require
 from invdesign.materials.semiconductor import REFERENCE_K, Bulk, Electrical, Material
 from invdesign.processes.field_emission import ContactBarrier
 from invdesign.processes.recombination import SurfaceRecombination
-from invdesign.schema import InputError, choice, quantity, setting
+from invdesign.schema import InputError, choice, find, quantity, setting
 
 LOWEST_BARRIER_EV = 1e-3
 """Of a contact that injects: a metal whose Fermi level is at a band edge."""
@@ -227,6 +228,7 @@ class Device(eqx.Module):
     terminals: Terminals = Terminals()
     illumination: Illumination = Dark()
     ions: Ions = Relaxed()
+    uncertainty: Uncertainty | None = None
     name: str = eqx.field(static=True, default="device")
 
     def __check_init__(self) -> None:
@@ -254,6 +256,9 @@ class Device(eqx.Module):
             raise InputError(
                 f"terminals.shunt.blocking_layers: '{unknown[0]}' is not a layer; allowed: {', '.join(self.order)}"
             )
+        for number in () if self.uncertainty is None else self.uncertainty.numbers:
+            if find(self, number, "uncertainty.numbers")[1].get("unit") is None:
+                raise InputError(f"uncertainty.numbers: {number} is no number with a unit")
         self._check_work_functions()
 
     def check(self) -> None:

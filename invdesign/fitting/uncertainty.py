@@ -48,7 +48,7 @@ class Linearised(NamedTuple):
     @property
     def correlation(self) -> Float[np.ndarray, "parameter parameter"]:
         """Correlation coefficients."""
-        return self.covariance / np.outer(self.sigma, self.sigma)
+        return np.clip(self.covariance / np.outer(self.sigma, self.sigma), -1, 1)  # round-off may go beyond
 
 
 def linearise(solution: Solution, held: Sequence[bool], settings: FitterSettings) -> Linearised:

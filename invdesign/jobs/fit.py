@@ -1,5 +1,6 @@
 """invdesign fit: the numbers of a device that reproduce measured curves, and how well they are known."""
 
+import dataclasses
 import re
 import time
 from typing import Any
@@ -14,6 +15,7 @@ from scipy.stats import chi2 as chi2_distribution
 
 from invdesign.datasets.model import Model
 from invdesign.device.device import Device
+from invdesign.device.uncertainty import Uncertainty
 from invdesign.fitting.least_squares import Solution, at_bounds, solve_all
 from invdesign.fitting.parameters import Space
 from invdesign.fitting.residuals import Evaluation, Measured, Residuals
@@ -148,6 +150,8 @@ def run(settings: FitSettings, folder: RunFolder | None, console: Console) -> in
     names = _write_tables(problem, best, linear, found, before, folder)
     values = problem.space.values(jnp.asarray(best.z))
     fitted = problem.space.at(jnp.asarray(best.z)).device
+    known = _uncertainty(problem, best, linear, folder)
+    fitted = dataclasses.replace(fitted, uncertainty=known)
     folder.write_yaml("fitted.yaml", write(fitted), comment=_comment(settings, best))
     result = _result(problem, settings, minima, bounds, linear, found, before, values, names)
     result["convergence"] |= {
@@ -170,6 +174,27 @@ def _seconds(residuals: Residuals, z: np.ndarray) -> float:
 
 def _comment(settings: FitSettings, best: Solution) -> str:
     return f"{settings.device.name} with the numbers of a fit, chi^2 = {best.evaluation.chi2:.4g}; use it as device=..."
+
+
+def _uncertainty(problem: FitProblem, best: Solution, linear: Linearised, folder: RunFolder) -> Uncertainty | None:
+    """What the fitted device says of its own numbers: those that were free and did not end on a bound."""
+    free = [place for place in range(len(problem.space.names)) if linear.free[place]]
+    if not free:
+        return None
+    paths = [problem.space.parameters[problem.space.names[place]].path for place in free]
+    errors = [_standard_error(problem, best, linear, place) for place in free]
+    return Uncertainty(
+        numbers=tuple(path.removeprefix("device.") for path in paths),
+        standard_errors=tuple(errors),
+        correlation=tuple(map(tuple, linear.correlation[np.ix_(free, free)].tolist())),
+        source=f"fit {folder.path.name}, chi^2 = {best.evaluation.chi2:.4g}",
+    )
+
+
+def _standard_error(problem: FitProblem, best: Solution, linear: Linearised, place: int) -> float:
+    """In the unit of the parameter."""
+    parameter = problem.space.parameters[problem.space.names[place]]
+    return abs(float(jax.grad(parameter.value)(float(best.z[place])))) * float(linear.sigma[place])
 
 
 def _file(name: str) -> str:
@@ -349,9 +374,8 @@ def _parameters(
         if name in space.names:
             place = space.names.index(name)
             z, sigma = float(best.z[place]), float(linear.sigma[place])
-            slope = float(jax.grad(lambda z, p=parameter: p.value(z))(z))
             row["at_bound"] = bounds[place]
-            row["standard_error"] = abs(slope) * sigma
+            row["standard_error"] = _standard_error(problem, best, linear, place)
             for level, width in LEVELS.items():
                 row[f"interval_{level}"] = [float(parameter.value(z + side * width * sigma)) for side in (-1, 1)]
             for level in LEVELS if found else ():

@@ -13,7 +13,7 @@ from rich.console import Console
 from invdesign.analyses.readout import Noiseless
 from invdesign.design.problem import Configuration, DesignProblem
 from invdesign.figures.registry import FIGURES, Characterisation, evaluate_figures
-from invdesign.jobs import data
+from invdesign.jobs import data, error_bars
 from invdesign.jobs.settings import OptimizeSettings
 from invdesign.optimize.along import Along, best_along
 from invdesign.optimize.batches import available_cores, compile_for
@@ -226,7 +226,8 @@ def _report(
     folder.write_table("starts", result.starts_table())
     repeat = _repeat(settings, chosen)
     comment = f"The optimum of {settings.device.name}. Its figures again, from the folder of this file:\n{repeat}"
-    folder.write_yaml("optimum.yaml", write(chosen.device), comment)
+    left = dataclasses.replace(chosen.device, uncertainty=error_bars.open_numbers(problem))
+    folder.write_yaml("optimum.yaml", write(left), comment)
     convergence = {
         "starts": len(result.starts.status),
         "failed_starts": sum(status == "failed" for status in result.starts.status),
@@ -237,7 +238,7 @@ def _report(
         "compile_s": result.compile_s,
     }
     units = {figure.name: figure.unit for figure in FIGURES}
-    return {
+    report = {
         "schema": SCHEMA,
         "job": "optimize",
         "device": settings.device.name,
@@ -270,6 +271,10 @@ def _report(
         "warnings": [] if verification["passed"] else [verification["message"]],
         "tables": {"slices": "slices.csv", "starts": "starts.csv"},
     }
+    known = error_bars.open_numbers(problem)
+    if known is not None:
+        error_bars.add_to(report, known, error_bars.slopes(simulate, chosen, known))
+    return report
 
 
 def _repeat(settings: OptimizeSettings, chosen: Configuration) -> str:
@@ -522,7 +527,8 @@ def _print_optimum(report: dict[str, Any], console: Console) -> None:
         console.print(f"  {name}: {row['baseline']:.4g} -> {row['optimum']:.4g} {row['unit']}{bound}")
     for name in ("detectivity_Jones", "responsivity_A_per_W", "noise_A_per_rtHz", "bandwidth_Hz"):
         row = report["figures"][name]
-        console.print(f"  {name}: {row['baseline']:.4g} -> {row['optimum']:.4g}")
+        error = f" ± {row['standard_error']:.2g}" if "standard_error" in row else ""
+        console.print(f"  {name}: {row['baseline']:.4g} -> {row['optimum']:.4g}{error}")
     for name, row in report["constraints"].items():
         if row["active"]:
             console.print(

@@ -118,6 +118,7 @@ def _optimisation(folder: RunFolder, result: Mapping[str, Any]) -> list[str]:
         _design(result),
         _merits(result),
         _constraints(result),
+        _error_bars(result),
         _baseline(result),
         _reasons(result),
         _slices(folder, result),
@@ -178,11 +179,12 @@ def _merits(result: Mapping[str, Any]) -> str:
     for name, row in (result.get("figures") or {}).items():
         before, after = row.get("baseline"), row.get("optimum")
         ratio = after / before if before and after is not None else None
+        error = row.get("standard_error")
         rows.append(
             (
                 _text(_words(name)),
                 _number(before),
-                f"<b>{_number(after)}</b>",
+                f"<b>{_number(after)}</b>" + (f" ± {_number(error, 2)}" if error is not None else ""),
                 _number(ratio, 3),
                 _unit(row.get("unit")),
             )
@@ -191,7 +193,7 @@ def _merits(result: Mapping[str, Any]) -> str:
 
 
 def _constraints(result: Mapping[str, Any]) -> str:
-    rows, prices = [], []
+    rows, prices, chances = [], [], []
     for name, row in (result.get("constraints") or {}).items():
         kept = row.get("satisfied")
         mark = '<span class="good">kept</span>' if kept else '<span class="bad">violated</span>'
@@ -208,6 +210,8 @@ def _constraints(result: Mapping[str, Any]) -> str:
                 _number(row.get("multiplier"), 3),
             )
         )
+        if "chance" in row and 0.001 < row["chance"] < 0.999:
+            chances.append(f"{_text(_words(name))} is kept with a chance of {_number(100 * row['chance'], 2)} %.")
         price = row.get("shadow_price_percent")
         if price is not None and (row.get("active") or abs(price) > 1e-3):
             verb = "raises" if price > 0 else "lowers"
@@ -220,8 +224,36 @@ def _constraints(result: Mapping[str, Any]) -> str:
         "Constraints and what they cost",
         _table(head, rows, text=(0, 3, 4)),
         _list(prices, escape=False),
+        _list(chances, escape=False),
         _paragraph(quiet),
     )
+
+
+def _error_bars(result: Mapping[str, Any]) -> str:
+    """Which of the fitted numbers leaves the figure open."""
+    known = result.get("uncertainty")
+    if not known:
+        return ""
+    rows = [
+        (_text(number), f"{100 * (10**change - 1):+.2g} %")
+        for number, change in sorted(known["log10_per_standard_error"].items(), key=lambda row: -abs(row[1]))
+    ]
+    fixed, anew = (_factor(known[f"log10_standard_error{which}"]) for which in ("", "_redesigned"))
+    figure = _text(_words(str((result.get("objective") or {}).get("figure", "the figure"))))
+    return _section(
+        "Error bars",
+        _paragraph(
+            f"Some numbers of this device come from a fit ({_text(known['source'])}) and are known to their standard "
+            f"errors. They leave the {figure} of this design open to a factor of {fixed}, and that of a design made anew "
+            f"with better numbers to {anew}. One standard error of each number alone changes it by:"
+        ),
+        _table(("number", "change of the figure"), rows, text=(0,)),
+    )
+
+
+def _factor(error: float) -> str:
+    """A standard error of log10 as the factor that it is."""
+    return _number(10**error, 3)
 
 
 def _baseline(result: Mapping[str, Any]) -> str:

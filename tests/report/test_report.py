@@ -15,7 +15,7 @@ from invdesign.run.folder import RunFolder
 
 FIGURES = {
     "detectivity_Jones": {"unit": "cm Hz^1/2 / W", "baseline": 1.0e12, "optimum": 2.5e13},
-    "bandwidth_Hz": {"unit": "Hz", "baseline": 3e4, "optimum": 6e4},
+    "bandwidth_Hz": {"unit": "Hz", "baseline": 3e4, "optimum": 6e4, "standard_error": 2e3},
     "eqe": {"unit": "1", "baseline": 0.2, "optimum": None},
 }
 OPTIMUM = {
@@ -40,12 +40,16 @@ OPTIMUM = {
     "constraints": {
         "bandwidth": {
             **{"value": 6e4, "limit": 6e4, "unit": "Hz", "kind": "lower", "satisfied": True, "active": True},
-            **{"multiplier": 0.08, "shadow_price": -0.0097, "shadow_price_percent": -2.2},
+            **{"multiplier": 0.08, "shadow_price": -0.0097, "shadow_price_percent": -2.2, "chance": 0.5},
         },
         "peak_field_spiro": {
             **{"value": 3e6, "limit": 2e6, "unit": "V/cm", "kind": "upper", "satisfied": False, "active": False},
             "multiplier": 0.0,
         },
+    },
+    "uncertainty": {
+        **{"source": "fit 1, chi^2 = 7", "log10_standard_error": 0.1, "log10_standard_error_redesigned": 0.05},
+        "log10_per_standard_error": {"layers.QDiP.material.dots.lifetime_s": 0.1, "area_cm2": -0.02},
     },
     "baseline_violations": {"bandwidth": -0.4},
     "bias_only": {"reverse_bias_V": 5.5, "log10_figure": 12.4, "figures": {}},
@@ -110,6 +114,10 @@ def test_an_optimisation_is_told_to_an_engineer(folder):
     assert "a limit 10 % larger than 6 × 104 Hz lowers the figure by 2.2 %" in text
     assert "violates bandwidth" in text and "the optimum is 10 times better" in text
     assert re.search(r"absorptance \+0.9\s*noise: shunt −0.6\s*bandwidth, its bound", text)
+    assert "kept with a chance of 50 %" in text
+    assert "± 2 × 103" in text
+    assert "a factor of 1.26, and that of a design made anew with better numbers to 1.12" in text
+    assert re.search(r"lifetime_s\s*\+26 %\s*area_cm2\s*-4.5 %", text)
     assert "passed: 0.1 % at most" in text and "QDiP: dots touch" in text
     assert page.count("<img ") == 1 and (folder.path / "figures" / "slices.pdf").exists()
     assert '<span class="bad">violated</span>' in page  # a limit that is not kept is not passed over

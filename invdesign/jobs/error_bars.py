@@ -1,0 +1,87 @@
+"""Error bars of an optimum: what the numbers of a fitted device leave open about its figures of merit.
+
+To first order and for normally distributed numbers (Laplace's approximation around the fit) a figure f(p) of the design has the
+variance g^T C g, g = df/dp at the design, C the covariance of the fit. Numbers that the design chooses anew, say a
+thickness, do not count: their errors were those of the sample that was measured.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import norm
+
+from invdesign.design.problem import Configuration, DesignProblem
+from invdesign.device.uncertainty import Uncertainty
+from invdesign.schema import find
+
+STEP = 0.1
+"""Of the central differences, in standard errors; they are then as good as an error needs, without a compilation."""
+LARGEST_STEP = 0.01
+"""Relative to the number itself, so that it stays in its range."""
+
+
+class Slopes(NamedTuple):
+    """Derivatives by the uncertain numbers, at a design."""
+
+    objective: Float[np.ndarray, " number"]
+    figures: dict[str, Float[np.ndarray, " number"]]
+    slacks: dict[str, Float[np.ndarray, " number"]]
+
+
+def open_numbers(problem: DesignProblem) -> Uncertainty | None:
+    """What is uncertain about the device whatever the design chooses; None if nothing is."""
+    known = problem.baseline.device.uncertainty
+    return None if known is None else known.without({v.path.removeprefix("device.") for v in problem.variables.values()})
+
+
+def slopes(simulate: Callable[[Configuration], Any], chosen: Configuration, known: Uncertainty) -> Slopes:
+    """Central differences of everything that `simulate` reports; nan where a design nearby cannot be solved."""
+    pairs, steps = [], []
+    for number, error in zip(known.numbers, known.standard_errors, strict=True):
+        value = find(chosen.device, number)[0]
+        step = min(STEP * error, LARGEST_STEP * abs(float(value)))
+        ends = [
+            simulate(eqx.tree_at(lambda c, at=number: find(c.device, at)[0], chosen, value + side * step))
+            for side in (1, -1)
+        ]
+        pairs.append(ends)
+        steps.append(step if all(end.converged for end in ends) else np.nan)
+
+    def by(read: Callable[[Any], float]) -> Float[np.ndarray, " number"]:
+        rises = np.array([read(up) - read(down) for up, down in pairs])
+        return np.divide(rises, 2 * np.array(steps), out=np.zeros(len(steps)), where=np.array(steps) != 0)
+
+    example = pairs[0][0]
+    return Slopes(
+        by(lambda numbers: numbers.objective),
+        {name: by(lambda numbers, name=name: numbers.figures[name]) for name in example.figures},
+        {name: by(lambda numbers, name=name: numbers.limits[name]["slack"]) for name in example.limits},
+    )
+
+
+def add_to(report: dict[str, Any], known: Uncertainty, by: Slopes) -> None:
+    """Standard errors of the optimum's figures and chances of its constraints, into the report of an optimisation."""
+
+    def error(of: Float[np.ndarray, " number"]) -> float:
+        return float(np.sqrt(known.variance(of)))
+
+    for name, row in report["figures"].items():
+        row["standard_error"] = error(by.figures[name])
+    # a design made anew once the numbers are known: to first order its figure moves as the Lagrangian does
+    anew = by.objective.copy()
+    for name, row in report["constraints"].items():
+        width = error(by.slacks[name])
+        row["chance"] = float(norm.cdf(row["slack"] / width)) if width else float(row["satisfied"])
+        anew += row["multiplier"] * by.slacks[name]
+    report["uncertainty"] = {
+        "source": known.source,
+        "log10_standard_error": error(by.objective),
+        "log10_standard_error_redesigned": error(anew),
+        "log10_per_standard_error": {
+            number: float(slope * one)
+            for number, slope, one in zip(known.numbers, by.objective, known.standard_errors, strict=True)
+        },
+    }

@@ -1,0 +1,119 @@
+"""Error bars of a design: first-order propagation of a fit's covariance."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from invdesign import load_settings
+from invdesign.design.problem import Configuration, DesignProblem
+from invdesign.device.uncertainty import Uncertainty
+from invdesign.jobs import error_bars
+from invdesign.schema import InputError, read, write
+
+LIFETIME = "layers.p.material.recombination.electron_lifetime_s"
+RESISTANCE = "terminals.series_resistance_ohm"
+THICKNESS = "layers.p.thickness_nm"
+ERRORS = (2e-9, 3.0)
+
+
+def of_two(correlation, numbers=(LIFETIME, RESISTANCE)):
+    return Uncertainty(
+        numbers=numbers, standard_errors=ERRORS, correlation=((1.0, correlation), (correlation, 1.0)), source="a fit"
+    )
+
+
+@pytest.fixture(scope="module")
+def problem():
+    settings = load_settings("optimize", "device=silicon_pn", f"device.{RESISTANCE}=20")
+    device = dataclasses.replace(settings.device, uncertainty=of_two(0.5))
+    return DesignProblem(
+        Configuration(device, settings.reverse_bias_V),
+        settings.objective,
+        settings.constraints,
+        settings.design,
+        settings.load_ohm,
+        order=tuple(settings.design),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """What a simulation would report."""
+
+    objective: float
+    figures: dict[str, float]
+    limits: dict[str, dict[str, Any]]
+    converged: bool = True
+
+
+def formula(configuration):
+    """An objective ln(tau) - R/10, a figure tau R, a slack R - 20: with known derivatives."""
+    recombination = configuration.device.layers["p"].material.recombination
+    tau, resistance = float(recombination.electron_lifetime_s), float(configuration.device.terminals.series_resistance_ohm)
+    return Numbers(np.log(tau) - resistance / 10, {"product": tau * resistance}, {"least": {"slack": resistance - 20}})
+
+
+def test_slopes_and_their_propagation(problem):
+    """d ln(tau) = 1/tau, d(tau R) = (R, tau), by differences with a step of at most 1 %: h^2/3 = 3e-5 of ln, exact of
+    the bilinear one."""
+    chosen, known = problem.baseline, of_two(0.5)
+    tau = float(chosen.device.layers["p"].material.recombination.electron_lifetime_s)
+    by = error_bars.slopes(formula, chosen, known)
+    assert by.objective == pytest.approx([1 / tau, -0.1], rel=4e-5)
+    assert by.figures["product"] == pytest.approx([20, tau], rel=1e-9)
+    a, b = ERRORS[0] / tau, -0.1 * ERRORS[1]
+    report = {
+        "figures": {"product": {"optimum": 20 * tau}},
+        "constraints": {"least": {"slack": 0.0, "multiplier": 0.1, "satisfied": True}},
+    }
+    error_bars.add_to(report, known, by)
+    found = report["uncertainty"]
+    assert found["log10_standard_error"] == pytest.approx(np.sqrt(a**2 + b**2 + a * b), rel=1e-4)
+    assert found["log10_standard_error_redesigned"] == pytest.approx(a, rel=1e-4)  # the multiplier takes R out
+    assert found["log10_per_standard_error"] == pytest.approx({LIFETIME: a, RESISTANCE: b}, rel=1e-4)
+    assert report["constraints"]["least"]["chance"] == pytest.approx(0.5)
+
+
+def test_variance_of_correlated_numbers():
+    """var(g1 x + g2 y) = g1^2 + g2^2 + 2 rho g1 g2 in standard errors; 0 for opposite numbers with rho = 1."""
+    slopes_by = np.array([[1 / ERRORS[0], 2 / ERRORS[1]], [1 / ERRORS[0], -1 / ERRORS[1]]])
+    assert of_two(0.5).variance(slopes_by) == pytest.approx([1 + 4 + 2, 1 + 1 - 1])
+    assert of_two(1.0).variance(slopes_by)[1] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_design_nearby_that_cannot_be_solved_leaves_no_error(problem):
+    by = error_bars.slopes(lambda c: dataclasses.replace(formula(c), converged=False), problem.baseline, of_two(0.0))
+    assert np.isnan(by.objective).all()
+
+
+def test_numbers_that_the_design_chooses_are_not_uncertain(problem):
+    device = dataclasses.replace(problem.baseline.device, uncertainty=of_two(0.5, (THICKNESS, RESISTANCE)))
+    assert f"device.{THICKNESS}" in {variable.path for variable in problem.variables.values()}
+    moved = dataclasses.replace(problem, baseline=Configuration(device, jnp.ones(())))
+    assert error_bars.open_numbers(moved) == of_two(0.5, (THICKNESS, RESISTANCE)).without({THICKNESS})
+
+
+def test_a_device_with_error_bars_is_written_and_read_back(problem):
+    again = read(type(problem.baseline.device), write(problem.baseline.device))
+    assert again.uncertainty == of_two(0.5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"numbers": ("layers.q.thickness_nm", RESISTANCE)}, "uncertainty.numbers=layers.q.thickness_nm: q is not"),
+        ({"numbers": ("name", RESISTANCE)}, "uncertainty.numbers: name is no number"),
+        ({"numbers": (RESISTANCE, RESISTANCE)}, "uncertainty: numbers: one is named twice"),
+        ({"standard_errors": (1.0,)}, "uncertainty: standard_errors: must have one entry for each of the 2"),
+        ({"standard_errors": (1.0, -1.0)}, r"uncertainty.standard_errors\[1\]=-1"),
+        ({"correlation": ((1.0, 0.5),)}, "uncertainty: correlation: must be 2 rows of 2"),
+        ({"correlation": ((1.0, 0.5), (0.4, 1.0))}, "uncertainty: correlation: must be symmetric"),
+    ],
+)
+def test_wrong_uncertainties_are_refused_in_a_sentence(problem, wrong, message):
+    device = write(problem.baseline.device)
+    with pytest.raises(InputError, match=message):
+        read(type(problem.baseline.device), device | {"uncertainty": device["uncertainty"] | wrong})
