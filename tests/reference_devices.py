@@ -28,13 +28,8 @@ def mesh(name: str) -> np.ndarray:
         return np.array([float(row["position_cm"]) for row in csv.DictReader(file)])
 
 
-def read(
-    name: str, edges: list[int] | None = None, fine: list[tuple[float, float]] | None = None
-) -> tuple[Device, dict]:
-    """The device, on our own mesh with `edges` per layer or with as many as the file has, and the file.
-
-    `fine` gives depth and power of the fine edges of each layer, by default those of every device.
-    """
+def read(name: str, edges: list[int] | None = None) -> tuple[Device, dict]:
+    """The device, on our own mesh with `edges` per layer or with as many as the file has, and the file."""
     data = json.loads((FOLDER / f"{name}.json").read_text())
     layers = {}
     for index, layer in enumerate(data["layers"]):
@@ -53,10 +48,7 @@ def read(
         )
         material = Semiconductor(recombination=lifetimes, optical=Constant(n=1.0), **{key: number[key] for key in same})
         count = layer["mesh"]["edges"] if edges is None else edges[index]
-        depth, power = (None, None) if fine is None else fine[index]
-        layers[layer["name"]] = Layer(
-            thickness_nm=number["thickness_nm"], material=material, edges=count, fine_depth=depth, fine_power=power
-        )
+        layers[layer["name"]] = Layer(thickness_nm=number["thickness_nm"], material=material, edges=count)
     contacts = Contacts(Ohmic(), Ohmic())
     device = Device(
         tuple(layers), layers, contacts, anode=data["anode"], area_cm2=1.0, temperature_K=data["temperature_K"]
@@ -65,10 +57,10 @@ def read(
 
 
 def with_lengths(system: System, lengths: np.ndarray) -> System:
-    """The system on a mesh with other edge lengths (cm)."""
-    lengths = jnp.asarray(lengths)
-    regions = tuple(eqx.tree_at(lambda r: r.lengths, region, region.take(lengths)) for region in system.regions)
-    return eqx.tree_at(lambda s: (s.regions, s.lengths), system, (regions, lengths))
+    """The system on a mesh with other edge lengths (cm), whose cells meet in the middle of edges."""
+    halves = jnp.asarray(np.stack([lengths, lengths]) / 2)
+    regions = tuple(eqx.tree_at(lambda r: r.halves, region, region.take(halves)) for region in system.regions)
+    return eqx.tree_at(lambda s: (s.regions, s.halves), system, (regions, halves))
 
 
 def generation(system: System, data: dict, exact: bool) -> Light:

@@ -100,7 +100,7 @@ def carrier_budget(system: System, state: State, light: Light) -> Float[Array, "
     """
     halves, edges = [], all_dots(system, state.u, state.v, light)
     for region, (edge, dots) in zip(system.regions, edges, strict=True):
-        halves.append(region.lengths / 2 * recombination(region.bulk, edge.site, dots) - region.take(light.host))
+        halves.append(region.halves * recombination(region.bulk, edge.site, dots) - region.take(light.host))
     loss = to_nodes(system.join(halves))[1:-1]
     flows = system.join([(edge.electron.net, edge.hole.net) for edge, _ in edges])
     errors = []

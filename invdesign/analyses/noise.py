@@ -57,14 +57,14 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
         return density
 
     for region, (edge, dots) in zip(system.regions, all_dots(system, state.u, state.v, small.light), strict=True):
-        bulk, half, site = region.bulk, region.lengths / 2, edge.site
+        bulk, halves, site = region.bulk, region.halves, edge.site
         y, z, read = (region.take(array) for array in (ends, transfer.dots, reads))
         place = add("electron transport", _square(y[1, 1] - y[1, 0] - read) * edge.electron.noise)
         place += add("hole transport", _square(y[2, 1] - y[2, 0] + read) * edge.hole.noise)
         pair = 2 * _square(y[1] + y[2])
         for process in bulk.recombination:
             rate = process.backward(site) * (1 + jnp.exp(site.affinity))
-            place += add(process.name, jnp.sum(pair * rate, axis=0) * half)
+            place += add(process.name, jnp.sum(pair * rate * halves, axis=0))
         place += add("photogeneration", jnp.sum(pair * region.take(small.light.host), axis=0))
         if bulk.dots is not None and dots is not None:
             both = jnp.sum(bulk.dots.one_way(dots.rates, dots.populations), axis=0)
@@ -72,7 +72,7 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
                 stoichiometry = (*jump.host, *bulk.dots.dot_stoichiometry[index])
                 transfers = zip(stoichiometry, (*y[1:], *z), strict=True)
                 gain = sum((factor * at for factor, at in transfers if factor), jnp.zeros(()))
-                place += add(jump.name, 2 * half * jnp.sum(_square(gain) * both[index], axis=0))
+                place += add(jump.name, 2 * jnp.sum(_square(gain) * both[index] * halves, axis=0))
         places.append(place)
     for side, at in ((0, 0), (1, -1)):
         for carrier, both in enumerate(contact_rates(system, side, contact_nodes(state.u, side), state.v)):

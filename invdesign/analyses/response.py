@@ -1,7 +1,8 @@
 """Photo-response from the adjoint solution: one solve gives the response to every wavelength.
 
 No difference of a light and a dark current is taken: the transfers of a small-signal solution are contracted with the
-photons absorbed in every half edge, in the dots (an exciton each, if the dot is empty) and in the host (a pair each).
+absorbed photons that either node of every edge gets, in the dots (an exciton each, if the dot is empty) and in the host
+(a pair each).
 """
 
 import jax

@@ -222,7 +222,7 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
     def kernel(
         bulk: Bulk,
         kT: Array,
-        length: Array,
+        halves: Array,
         x: Array,
         host: Array,
         light: Array,
@@ -231,7 +231,7 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
         new: Array,
         v: Array,
     ) -> EdgeLinearisation:
-        return edge_linearisation(bulk, kT, length, x, host, light, landing, v, DotPast(old, new, store))
+        return edge_linearisation(bulk, kT, halves, x, host, light, landing, v, DotPast(old, new, store))
 
     light = target.light
     edges = over_states(system, kernel, u, v, light.host, light.dots, arrivals(system, u), start.dots, gained.dots)
@@ -263,12 +263,12 @@ def _change(edges: EdgeLinearisation) -> Float[Array, "3 2 edge"]:
     return edges.dots.change
 
 
-def _dots_per_end(system: System) -> Float[Array, " edge"]:
+def _dots_per_end(system: System) -> Float[Array, "2 edge"]:
     """Dots in half an edge, cm^-2."""
     none = jnp.zeros_like
     return system.join(
         [
-            none(region.lengths) if region.bulk.dots is None else region.lengths / 2 * region.bulk.dots.density
+            none(region.halves) if region.bulk.dots is None else region.halves * region.bulk.dots.density
             for region in system.regions
         ]
     )
@@ -343,7 +343,7 @@ def _error(system: System, trial: _Trial, error: Stores, store: Array, settings:
     floor = settings.density_floor_cm3
     for region, part, dots, pushed in zip(system.regions, trial.edges, own, forced, strict=True):
         log = jnp.stack([region.take(log_n), region.take(log_p)])
-        density = part.stored / (region.lengths / 2)
+        density = part.stored / region.halves
         worst = jnp.maximum(worst, jnp.max(jnp.abs(log) * density / (density + floor)))
         if part.dots is None or dots is None or region.bulk.dots is None:
             continue
@@ -520,7 +520,7 @@ def at_rest(system: System, state: State, light: Light) -> Moment:
 
 
 def pumped(system: System, moment: Moment, photons: Light) -> Moment:
-    """A state just after a pulse that is shorter than everything else: `photons` absorbed in each half edge, cm^-2.
+    """A state just after a pulse that is shorter than everything else: `photons` absorbed, cm^-2.
 
     A dot that is hit at least once while empty holds an exciton: with m photons per dot on average, the empty ones
     become P_0 exp(-m) (Poisson's law); further photons are lost. In the host every photon leaves a pair at its node, in
@@ -532,7 +532,7 @@ def pumped(system: System, moment: Moment, photons: Light) -> Moment:
     dots = moment.dots.at[FILLED.index(EXCITON)].add(excited)
     sites = [edge.site for edge in edge_states(system, moment.u, moment.v)]
     density = system.join([jnp.stack([site.n, site.p]) for site in sites])
-    stored = to_nodes(density * system.lengths / 2)
+    stored = to_nodes(density * system.halves)
     inner = jnp.ones(system.nodes).at[0].set(0.0).at[-1].set(0.0)  # the contacts take what they get at once
     rise = jnp.log1p(inner * to_nodes(photons.host) / stored)
     u = moment.u.at[:, 1].add(-rise[0]).at[:, 2].add(rise[1])

@@ -10,13 +10,12 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from invdesign.constants import BOLTZMANN_EV_PER_K, CM_PER_NM
 from invdesign.device.illumination import Dark, Illumination
-from invdesign.device.mesh import INNER, OUTER, normalised_nodes
+from invdesign.device.mesh import INNER, OUTER, Mesh, layer_mesh
 from invdesign.device.uncertainty import Uncertainty
 from invdesign.materials.optical import require
 from invdesign.materials.semiconductor import REFERENCE_K, Bulk, Electrical, Material
@@ -305,8 +304,8 @@ class Device(eqx.Module):
         assert isinstance(material, Electrical)
         return material.bulk(self.kT)
 
-    def mesh(self, name: str) -> np.ndarray:
-        """Positions of the nodes in a layer that carries current, from 0 to 1.
+    def mesh(self, name: str) -> Mesh:
+        """Nodes and their cells in a layer that carries current, over its thickness.
 
         Fine edges stand at both faces, except at an ohmic contact, where bands are flat.
         """
@@ -316,7 +315,7 @@ class Device(eqx.Module):
         depth, power = INNER if all(fine) else OUTER
         depth = depth if layer.fine_depth is None else layer.fine_depth
         power = power if layer.fine_power is None else layer.fine_power
-        return normalised_nodes(layer.edges, depth, power, *fine)
+        return layer_mesh(layer.edges, depth, power, *fine)
 
     def refined(self, factor: int) -> "Device":
         """The device on a mesh with `factor` times the edges."""

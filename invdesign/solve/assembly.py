@@ -7,8 +7,9 @@ layer is round-off. The cathode is at zero, the anode at the junction voltage `v
 differs from the applied voltage by the drop on the series resistance).
 
 Rows of a node: Poisson's equation and the balances of electrons and holes, each `inflow - outflow + generation -
-recombination` in particles per cm^2 (and per second). An edge belongs to one layer and gives half its length to each
-of its nodes; a node on a material interface collects from either side with either material, which keeps order 2 there.
+recombination` in particles per cm^2 (and per second). An edge belongs to one layer and is cut in two "halves", one for
+each of its nodes, where their cells meet (`device.mesh`); a node on a material interface collects from either side with
+either material, which keeps order 2 there.
 
 Arrays over edges have them on their last axis, and the two ends of an edge on the axis before.
 """
@@ -44,7 +45,7 @@ from invdesign.solve.tridiagonal import BlockTridiagonal, eliminate
 
 
 class Light(eqx.Module):
-    """Absorbed photons in each half edge, cm^-2 s^-1, by what absorbs them."""
+    """Absorbed photons of each edge, as its two nodes get them, cm^-2 s^-1, by what absorbs them."""
 
     host: Float[Array, "2 edge"]
     dots: Float[Array, "2 edge"]
@@ -55,8 +56,8 @@ class Region(eqx.Module):
 
     bulk: Bulk
     """With one value per edge in every leaf."""
-    lengths: Float[Array, " edge"]
-    """cm."""
+    halves: Float[Array, "2 edge"]
+    """Parts of each edge that belong to its left and right node, cm."""
     runs: tuple[tuple[int, int], ...] = eqx.field(static=True)
     """First edge and end of each layer of the region, among the edges of the device."""
 
@@ -77,8 +78,8 @@ class System(eqx.Module):
     """The discretised device."""
 
     regions: tuple[Region, ...]
-    lengths: Float[Array, " edge"]
-    """All edges from left to right, cm."""
+    halves: Float[Array, "2 edge"]
+    """Parts of all edges, left to right, that belong to their left and right node, cm."""
     contacts: tuple[Contact, Contact]
     contact_bulks: tuple[Bulk, Bulk]
     contact_potentials: Float[Array, "2"]
@@ -96,6 +97,11 @@ class System(eqx.Module):
     """0 where the anode is the left contact, 1 where it is the right one."""
     read_edge: int = eqx.field(static=True)
     """Edge at which the terminal current is read."""
+
+    @property
+    def lengths(self) -> Float[Array, " edge"]:
+        """All edges from left to right, cm."""
+        return jnp.sum(self.halves, axis=0)
 
     @property
     def far_edges(self) -> tuple[int, ...]:
@@ -141,12 +147,12 @@ class System(eqx.Module):
         return jax.tree.map(put_together, *parts)
 
     def over_edges(self, function: Callable, *per_edge: Any) -> list:
-        """Apply `function(bulk, kT, length, *per_edge)` to the edges of each region; one result per region.
+        """Apply `function(bulk, kT, halves, *per_edge)` to the edges of each region; one result per region.
 
         `per_edge` are arrays over all edges, trees of them, or None.
         """
         return [
-            function(region.bulk, self.kT, region.lengths, *jax.tree.map(region.take, per_edge))
+            function(region.bulk, self.kT, region.halves, *jax.tree.map(region.take, per_edge))
             for region in self.regions
         ]
 
@@ -163,10 +169,10 @@ def discretise(device: Device) -> System:
     kT = device.kT
     layers = [device.layers[name] for name in device.electrical]
     counts = [layer.edges for layer in layers]
-    lengths = [device.thickness_cm(name) * jnp.asarray(np.diff(device.mesh(name))) for name in device.electrical]
+    halves = [device.thickness_cm(name) * jnp.asarray(device.mesh(name).halves) for name in device.electrical]
     bulks = [
-        with_surfaces(device.bulk(name), layer, kT, steps)
-        for name, layer, steps in zip(device.electrical, layers, lengths, strict=True)
+        with_surfaces(device.bulk(name), layer, kT, parts)
+        for name, layer, parts in zip(device.electrical, layers, halves, strict=True)
     ]
     ends = list(accumulate(counts))
     kinds: dict[object, list[int]] = {}
@@ -182,7 +188,7 @@ def discretise(device: Device) -> System:
         regions.append(
             Region(
                 jax.tree.map(spread, *(bulks[i] for i in members)),
-                jnp.concatenate([lengths[i] for i in members]),
+                jnp.concatenate([halves[i] for i in members], axis=1),
                 tuple((ends[i] - counts[i], ends[i]) for i in members),
             )
         )
@@ -196,7 +202,7 @@ def discretise(device: Device) -> System:
     read = device.electrical.index(finest)
     return System(
         tuple(regions),
-        jnp.concatenate(lengths),
+        jnp.concatenate(halves, axis=1),
         contacts,
         outermost,
         jnp.stack([contact.potential(bulk, kT) for contact, bulk in zip(contacts, outermost, strict=True)]),
@@ -212,12 +218,12 @@ def discretise(device: Device) -> System:
     )
 
 
-def with_surfaces(bulk: Bulk, layer: Layer, kT: Float[Array, ""], lengths: Float[Array, " edge"]) -> Bulk:
+def with_surfaces(bulk: Bulk, layer: Layer, kT: Float[Array, ""], halves: Float[Array, "2 edge"]) -> Bulk:
     """A layer's numbers with the recombination at its faces."""
     processes = []
     for surface, end, edge in ((layer.left_surface, 0, 0), (layer.right_surface, 1, -1)):
         if surface is not None:
-            per_volume = jnp.zeros((2, lengths.size)).at[end, edge].set(2 / lengths[edge])
+            per_volume = jnp.zeros_like(halves).at[end, edge].set(1 / halves[end, edge])
             processes.append(surface.process(kT, per_volume))
     return eqx.tree_at(lambda b: b.recombination, bulk, (*bulk.recombination, *processes))
 
@@ -307,17 +313,18 @@ class DotLinearisation(NamedTuple):
     """Rows of the dots by the local variables."""
     own: Float[Array, "3 3 2 edge"]
     """Rows of the dots by the dots."""
-    stored: Float[Array, " edge"]
+    stored: Float[Array, "2 edge"]
     """Dots per cm^2 in half an edge."""
     change: Float[Array, "3 2 edge"] | None
     """Of the dots since the beginning of a step, where they are on the move."""
 
 
 def edge_state(
-    bulk: Bulk, kT: Float[Array, ""], length: Float[Array, " edge"], x: Float[Array, "3 2 edge"], v: Float[Array, ""]
+    bulk: Bulk, kT: Float[Array, ""], halves: Float[Array, "2 edge"], x: Float[Array, "3 2 edge"], v: Float[Array, ""]
 ) -> EdgeState:
     """Sites and hops of edges; `x` holds the unknowns of both nodes, `v` is the junction voltage."""
     psi, phi_n, phi_p = x
+    length = jnp.sum(halves, axis=0)
     affinity, gap = bulk.electron_affinity / kT, bulk.band_gap / kT
     ni2 = jnp.exp(bulk.log_nc + bulk.log_nv - gap)
     field = -(psi[1] - psi[0]) * kT / length
@@ -337,7 +344,7 @@ def _permittivity(bulk: Bulk) -> Float[Array, " edge"]:
 def edge_dots(
     bulk: Bulk,
     state: EdgeState,
-    length: Float[Array, " edge"],
+    halves: Float[Array, "2 edge"],
     photons: Float[Array, "2 edge"],
     landing: Arrival | None = None,
     escape: Escape | None = None,
@@ -352,7 +359,7 @@ def edge_dots(
         return None
     enhancement = dots.escape(site.field, site.kT) if escape is None else escape
     seen = None if landing is None else landing.seen
-    rates = dots.rates(site, enhancement, photons / (length / 2 * dots.density), seen)
+    rates = dots.rates(site, enhancement, photons / (halves * dots.density), seen)
     if past is not None:
         return _moving_dots(dots, rates, past)
     return EdgeDots(rates, *dots.stationary(site, rates, seen))
@@ -397,31 +404,31 @@ def recombination(bulk: Bulk, site: Site, dots: EdgeDots | None) -> Float[Array,
 
 def _balance(
     bulk: Bulk,
-    length: Float[Array, " edge"],
+    halves: Float[Array, "2 edge"],
     state: EdgeState,
     dots: EdgeDots | None,
     host: Float[Array, "2 edge"],
     landing: Arrival | None,
 ) -> EdgeBalance:
-    site, half = state.site, length / 2
+    site = state.site
     charge = site.p - site.n + bulk.doping
     if bulk.dots is not None and dots is not None:
         charge += bulk.dots.density * (dots.populations[HOLE] - dots.populations[ELECTRON])
-    loss = jnp.broadcast_to(half * recombination(bulk, site, dots) - host, (2, *site.n.shape))
+    loss = jnp.broadcast_to(halves * recombination(bulk, site, dots) - host, (2, *site.n.shape))
     far = None
     if landing is not None:
-        far = jnp.zeros_like(loss) if dots is None or dots.far is None else half * dots.far
+        far = jnp.zeros_like(loss) if dots is None or dots.far is None else halves * dots.far
         loss -= far
     d, n, p = state.displacement, state.electron.net, state.hole.net
-    left = jnp.stack([half * charge[0] - d, -n - loss[0, 0], -p - loss[1, 0]])
-    right = jnp.stack([half * charge[1] + d, n - loss[0, 1], p - loss[1, 1]])
+    left = jnp.stack([halves[0] * charge[0] - d, -n - loss[0, 0], -p - loss[1, 0]])
+    right = jnp.stack([halves[1] * charge[1] + d, n - loss[0, 1], p - loss[1, 1]])
     return EdgeBalance(jnp.stack([left, right], axis=1), p - n, far)
 
 
 def edge_balance(
     bulk: Bulk,
     kT: Float[Array, ""],
-    length: Float[Array, " edge"],
+    halves: Float[Array, "2 edge"],
     x: Float[Array, "3 2 edge"],
     host: Float[Array, "2 edge"],
     photons: Float[Array, "2 edge"],
@@ -429,8 +436,8 @@ def edge_balance(
     v: Float[Array, ""],
 ) -> EdgeBalance:
     """Stationary balance of edges: dots at their stationary populations, net rates written with expm1."""
-    state = edge_state(bulk, kT, length, x, v)
-    return _balance(bulk, length, state, edge_dots(bulk, state, length, photons, landing), host, landing)
+    state = edge_state(bulk, kT, halves, x, v)
+    return _balance(bulk, halves, state, edge_dots(bulk, state, halves, photons, landing), host, landing)
 
 
 def _by_carriers(function: Callable[[Site], Array], site: Site) -> tuple[Array, Array]:
@@ -455,7 +462,7 @@ def _by_carriers(function: Callable[[Site], Array], site: Site) -> tuple[Array, 
 def edge_linearisation(
     bulk: Bulk,
     kT: Float[Array, ""],
-    length: Float[Array, " edge"],
+    halves: Float[Array, "2 edge"],
     x: Float[Array, "3 2 edge"],
     host: Float[Array, "2 edge"],
     photons: Float[Array, "2 edge"],
@@ -464,13 +471,13 @@ def edge_linearisation(
     past: DotPast | None = None,
 ) -> EdgeLinearisation:
     """Differentiate edges: sums over one-way jumps at the stationary populations, or at those of dots with a past."""
-    state = edge_state(bulk, kT, length, x, v)
-    site, half = state.site, length / 2
+    state = edge_state(bulk, kT, halves, x, v)
+    site, length = state.site, jnp.sum(halves, axis=0)
     ensemble, escape, steepness = bulk.dots, None, None
     if ensemble is not None:
         escape, slope = jax.jvp(lambda f: ensemble.escape(f, kT), (site.field,), (jnp.ones_like(site.field),))
         steepness = tuple(by / jnp.where(of > 0, of, 1.0) for by, of in zip(slope, escape, strict=True))
-    filled = edge_dots(bulk, state, length, photons, landing, escape, past)
+    filled = edge_dots(bulk, state, halves, photons, landing, escape, past)
     zero = jnp.zeros_like(site.n)
     charge = jnp.stack([-site.n, site.p, zero])
     loss = jnp.stack([*_by_carriers(lambda at: host_recombination(bulk, at), site), zero])
@@ -484,18 +491,18 @@ def edge_linearisation(
         charges = [(state == HOLE) - (state == ELECTRON) for state in FILLED]
         charge_by_dots = jnp.stack([jnp.full_like(zero, one) for one in charges]) * ensemble.density
         dots = DotLinearisation(
-            half * jnp.stack([charge_by_dots, *(-by for by in host_by_dots)]),
-            half * jnp.stack(sum_over_jumps(ensemble.dot_stoichiometry, by_local)),
-            half * jnp.stack(sum_over_jumps(ensemble.dot_stoichiometry, by_dots)),
-            half * ensemble.density,
+            halves * jnp.stack([charge_by_dots, *(-by for by in host_by_dots)]),
+            halves * jnp.stack(sum_over_jumps(ensemble.dot_stoichiometry, by_local)),
+            halves * jnp.stack(sum_over_jumps(ensemble.dot_stoichiometry, by_dots)),
+            halves * ensemble.density,
             filled.change,
         )
     return EdgeLinearisation(
-        _balance(bulk, length, state, filled, host, landing),
-        half * rows,
+        _balance(bulk, halves, state, filled, host, landing),
+        halves * rows,
         _along(state, _permittivity(bulk) * kT / length),
         kT / length,
-        half * jnp.stack([site.n, site.p]),
+        halves * jnp.stack([site.n, site.p]),
         dots,
         landing,
     )
@@ -581,10 +588,10 @@ def edge_unknowns(u: Inexact[Array, "node 3"]) -> Inexact[Array, "3 2 edge"]:
 def over_states(
     system: System, function: Callable, u: Float[Array, "node 3"], v: Float[Array, ""], *per_edge: Any
 ) -> list:
-    """Apply `function(bulk, kT, length, x, *per_edge, v)` to each region at given unknowns; one result per region."""
+    """Apply `function(bulk, kT, halves, x, *per_edge, v)` to each region at given unknowns; one result per region."""
 
-    def at(bulk: Bulk, kT: Array, length: Array, *arrays: Any) -> Any:
-        return function(bulk, kT, length, *arrays, v)
+    def at(bulk: Bulk, kT: Array, halves: Array, *arrays: Any) -> Any:
+        return function(bulk, kT, halves, *arrays, v)
 
     return system.over_edges(at, edge_unknowns(u), *per_edge)
 
@@ -663,9 +670,9 @@ def all_dots(
 ) -> list[tuple[EdgeState, EdgeDots | None]]:
     """Sites and hops, and stationary dots, one per region."""
 
-    def at(bulk: Bulk, kT: Array, length: Array, x: Array, photons: Array, landing: Arrival | None, v: Array) -> Any:
-        state = edge_state(bulk, kT, length, x, v)
-        return state, edge_dots(bulk, state, length, photons, landing)
+    def at(bulk: Bulk, kT: Array, halves: Array, x: Array, photons: Array, landing: Arrival | None, v: Array) -> Any:
+        state = edge_state(bulk, kT, halves, x, v)
+        return state, edge_dots(bulk, state, halves, photons, landing)
 
     return over_states(system, at, u, v, light.dots, arrivals(system, u))
 
@@ -758,7 +765,7 @@ def ionic_charge(
     for index, layer in enumerate(system.ionic):
         run = slice(*layer.run)
         charge = charge.at[index, :, run].set(layer.ions.excess(levels[index], psi[:, run]))
-    return charge * system.lengths / 2
+    return charge * system.halves
 
 
 def ion_slopes(

@@ -7,7 +7,7 @@ import pytest
 from sample_devices import silicon_diode
 
 from invdesign import InputError, load_device
-from invdesign.analyses.illumination import photon_flux, steady_light
+from invdesign.analyses.illumination import absorption, photon_flux, steady_light
 from invdesign.device import illumination
 from invdesign.device.device import Device
 from invdesign.device.illumination import Blackbody, Illumination, Measured, Monochromatic
@@ -127,3 +127,22 @@ def test_a_spectrum_beside_the_device_file_is_found(tmp_path):
     (tmp_path / "mine.yaml").write_text("defaults: [silicon_pn]\nillumination: {kind: spectrum, file: sun.csv}\n")
     light = load_device(tmp_path / "mine.yaml").illumination
     assert isinstance(light, Measured) and light.file == str(tmp_path / "sun.csv")
+
+
+def test_light_stands_on_nodes_where_it_is_absorbed():
+    """Silicon behind an ohmic contact at 400 and 500 nm, 6 um thick: mean depth of absorption = wavelength / (4 pi k).
+
+    2e-3: at 400 nm the first edge is as long as that depth, and absorption on it is taken for linear (3e-4). Light on
+    the node in whose half of an edge it is absorbed would be wrong by 4 %.
+    """
+    device, wavelength = load_device("silicon_pn"), jnp.asarray([400.0, 500.0])
+    found = jax.jit(absorption)(device, wavelength)
+    start, nodes = 0.0, []
+    for name in device.electrical:
+        x = start + device.mesh(name).nodes * float(device.layers[name].thickness_nm)
+        nodes.append(np.stack([x[:-1], x[1:]]))
+        start = x[-1]
+    weight = np.asarray(found.host)
+    depth = np.sum(weight * np.concatenate(nodes, axis=1), axis=(1, 2)) / np.sum(weight, axis=(1, 2))
+    k = jnp.imag(jnp.sqrt(device.layers["p"].material.permittivity(wavelength)))
+    np.testing.assert_allclose(depth, wavelength / (4 * np.pi * k), rtol=2e-3)

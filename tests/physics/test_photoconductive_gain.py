@@ -69,8 +69,8 @@ class Bench:
         self.index = next(i for i, region in enumerate(self.system.regions) if region.bulk.dots is not None)
         start, end = self.system.regions[self.index].runs[0]
         share = jnp.zeros((1, 2, self.system.nodes - 1))
-        length = self.system.lengths[start:end]
-        share = share.at[..., start:end].set(length / (2 * jnp.sum(length)))
+        halves = self.system.halves[:, start:end]
+        share = share.at[..., start:end].set(halves / jnp.sum(halves))
         none = jnp.zeros(1)
         self.absorption = Absorption(jnp.ones(1), none, none, {}, {}, jnp.zeros_like(share), share)
 

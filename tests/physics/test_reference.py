@@ -10,14 +10,10 @@ from invdesign.solve.assembly import discretise, no_light
 from invdesign.solve.newton import Stage, Target, current_A, equilibrium_guess, walk
 
 CASES = [
-    ("silicon_pn", "dark", (38, 211), None, 3e-5),
-    ("perovskite_nip", "dark", (39, 127, 83), None, 2e-4),
-    ("perovskite_nip", "lit", (39, 127, 83), None, 2e-4),
-    ("barrier_nip", "dark", (29, 42, 4, 118, 56), None, 2.3e-4),
-    ("silicon_pn", "dark", (77, 172), ((0.0032, 1.0), (0.0222, 1.03)), 1.5e-5),
-    ("perovskite_nip", "dark", (33, 151, 65), ((0.7336, 8), (0.001, 0.321), (0.1752, 8)), 1.25e-4),
-    ("perovskite_nip", "lit", (33, 151, 65), ((0.7336, 8), (0.001, 0.321), (0.1752, 8)), 1.25e-4),
-    ("barrier_nip", "dark", (26, 51, 4, 108, 60), ((0.7567, 8), (1, 1.919), (1, 0), (1, 0.405), (0.2143, 8)), 1e-4),
+    ("silicon_pn", "dark", (38, 211)),
+    ("perovskite_nip", "dark", (33, 139, 78)),
+    ("perovskite_nip", "lit", (33, 139, 78)),
+    ("barrier_nip", "dark", (33, 36, 4, 101, 76)),
 ]
 
 
@@ -49,9 +45,11 @@ def error(name, condition, table, system, data, exact):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "condition"), [case[:2] for case in CASES[:4]])
+@pytest.mark.parametrize(("name", "condition"), [case[:2] for case in CASES])
 def test_the_same_mesh_and_scheme_give_the_same_current(name, condition):
     """Three diodes on the file's own mesh of 200 nodes: Scharfetter-Gummel, node-lumped R and G, quasi-Fermi unknowns.
+
+    Cells meet in the middle of edges, as the file's do.
 
     1e-12: nothing but float64 round-off is different (4e-14 was measured).
     """
@@ -62,29 +60,28 @@ def test_the_same_mesh_and_scheme_give_the_same_current(name, condition):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "condition", "edges", "fine", "tolerance"), CASES)
-def test_our_mesh_of_250_nodes_is_close_to_the_continuum(name, condition, edges, fine, tolerance):
+@pytest.mark.parametrize(("name", "condition", "edges"), CASES)
+def test_our_mesh_of_250_nodes_is_close_to_the_continuum(name, condition, edges):
     """The same diodes on our own mesh against the tables extrapolated to zero spacing; generation integrated exactly.
 
-    With the mesh that every device gets, where only the edges were distributed among the layers, and with one that was
-    tuned to the device. The tolerance is the mesh error of 250 nodes, of order h^2: charge in screening layers and R,
-    near the plane where n = p, are summed at nodes.
+    The mesh is the one that every device gets, the edges distributed among the layers. 1e-4: the mesh error of 250
+    nodes, of order h^2, nearly all of it Poisson's charge in the screening layers.
     """
-    device, data = reference.read(name, list(edges), fine)
+    device, data = reference.read(name, list(edges))
     table = reference.table(f"{name}_{condition}.csv")
-    assert error(name, condition, table, discretise(device), data, exact=True) < tolerance
+    assert error(name, condition, table, discretise(device), data, exact=True) < 1e-4
 
 
 @pytest.mark.slow
 def test_order_two_across_heterojunctions():
     """The five-layer barrier diode at four voltages with N and 2N edges per layer: the error falls by 4 (order 2).
 
-    0.05 in the order: at 128 edges the next power of the step still shows.
+    0.05 in the order: at 127 edges the next power of the step still shows.
     """
     table = {key: column[[2, 22, 28, 32]] for key, column in reference.table("barrier_nip_dark.csv").items()}
     errors = []
     for factor in (1, 2):
-        device, _ = reference.read("barrier_nip", [factor * n for n in (15, 21, 6, 58, 28)])
+        device, _ = reference.read("barrier_nip", [factor * n for n in (17, 18, 4, 50, 38)])
         found, status = curve(discretise(device), jnp.asarray(table["voltage_V"]), no_light(discretise(device)))
         assert not np.any(status)
         errors.append(np.abs(np.asarray(found) / table["current_density_A_per_cm2"] - 1))

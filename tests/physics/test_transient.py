@@ -155,7 +155,7 @@ def test_a_pump_fills_dots_by_poissons_law_and_all_excitons_are_collected():
     found = transient_absorption(device, -0.5, 1240.0, 2e-5, times)
     assert (found.transient.status == TransientStatus.REACHED).all()
     rest, light = operate(device, -0.5), photons(device, 1240.0, 2e-5)
-    number = rest.system.lengths[8:24] / 2 * device.bulk("layer1").dots.density
+    number = rest.system.halves[:, 8:24] * device.bulk("layer1").dots.density
     hits = light.dots[:, 8:24] / number
     assert jnp.max(hits) > 0.1
     empty = populations(rest.system, rest.state.u, rest.state.v, rest.light)[EMPTY, :, 8:24]

@@ -31,7 +31,7 @@ def mesh(device: Device) -> tuple[np.ndarray, np.ndarray]:
     ends, names, start = [], [], 0.0
     for name in device.electrical:
         layer = device.layers[name]
-        nodes = start + device.mesh(name) * float(layer.thickness_nm)
+        nodes = start + device.mesh(name).nodes * float(layer.thickness_nm)
         ends.append(np.stack([nodes[:-1], nodes[1:]], axis=1))
         names += [name] * layer.edges
         start = nodes[-1]
