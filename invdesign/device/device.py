@@ -167,12 +167,17 @@ class Shunt(eqx.Module):
     off). Its noise is
     4kT/R at equilibrium and F * 2qI at high bias (F = 1 for a few tunnelling paths, 0 for a macroscopic resistor):
     S = 4kT/R [(1-F) + F x coth x], x = qV/2kT (Blanter and Buettiker 2000, DOI 10.1016/S0370-1573(99)00123-4).
+    A conductance that fluctuates slowly adds flicker * I^2/(area f^exponent), I the current of the path.
     """
 
     resistance_ohm_cm2: Float[Array, ""] = quantity(
         "ohm cm2", lower=0, open_lower=True, doc="at the reference thickness"
     )
     fano: Float[Array, ""] = quantity("1", lower=0, upper=1, default=1.0)
+    flicker_cm2: Float[Array, ""] = quantity(
+        "cm2", lower=0, default=0.0, doc="1/f noise of the leakage, times the area: S_I/I^2 at 1 Hz, in 1/Hz"
+    )
+    flicker_exponent: Float[Array, ""] = quantity("1", lower=0.5, upper=3, default=1.0, doc="b of its f^-b")
     leakage_length_nm: Float[Array, ""] = quantity("nm", lower=0, open_lower=True, default=1e9)
     reference_blocking_nm: Float[Array, ""] = quantity("nm", lower=0, default=0.0, doc="total of the blocking layers")
     blocking_layers: tuple[str, ...] = eqx.field(static=True, default=())

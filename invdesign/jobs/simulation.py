@@ -111,8 +111,6 @@ def _respond(
 ) -> dict[str, Any]:
     """Linear response of operating points, each at one frequency. The bandwidth is left to `bandwidths`."""
     system = prepare(device)
-    shunt = device.terminals.shunt
-    fano = jnp.ones(()) if shunt is None else shunt.fano
 
     def row(at: tuple[State, Array, Array, Array]) -> dict[str, Any]:
         state, voltage, frequency, dark_current = at
@@ -122,7 +120,7 @@ def _respond(
             for both in [jax.vmap(lambda load: small.transfer(frequency, load))(jnp.stack([jnp.zeros(()), load_ohm]))]
             for i in (0, 1)
         )
-        density = noise(small, shorted, fano)
+        density = noise(small, shorted, device.terminals.shunt)
         zero = jnp.zeros((), jnp.int64)
         point = OperatingPoint(device, system, light, voltage, Outcome(state, zero, zero))
         c = Characterisation(point, small, shorted, density, optical, frequency, load_ohm, dark_current, readout)

@@ -189,11 +189,6 @@ class Bench:
         return [int(edge) for edge in np.cumsum(counts) - counts + counts // 2]
 
     @property
-    def shunt_fano(self) -> Float[Array, ""]:
-        shunt = self.device.terminals.shunt
-        return jnp.ones(()) if shunt is None else shunt.fano
-
-    @property
     def light_used(self) -> Absorption:
         """The optics at the one wavelength of the photo-response."""
         return at_wavelength(self.optics, self.wavelength_index)
@@ -226,7 +221,7 @@ class Bench:
             jnp.asarray(frequencies.ravel(), jnp.float64),
             jnp.asarray(where.ravel(), jnp.int64),
             self.light_used,
-            self.shunt_fano,
+            self.device.terminals.shunt,
         )
 
 

@@ -38,6 +38,8 @@ class Bulk(eqx.Module):
     """N_D - N_A, cm^-3."""
     breakdown_field: Float[Array, ""]
     """V/cm, for the mean field."""
+    hooge_parameter: Float[Array, ""]
+    """alpha_H of the mobilities' 1/f noise."""
     recombination: tuple[Recombination, ...]
     dots: DotEnsemble | None
 
@@ -158,6 +160,9 @@ class SemiconductorNumbers(Electrical):
     donor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
     acceptor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
     breakdown_field_V_per_cm: Float[Array, ""] = quantity("V/cm", lower=0, open_lower=True, default=1e7)
+    hooge_parameter: Float[Array, ""] = quantity(
+        "1", lower=0, upper=1e3, default=0.0, doc="alpha_H: of N carriers with a current, S_I/I^2 = alpha_H/(f N)"
+    )
     gap_slope_eV_per_K: Float[Array, ""] = quantity("eV/K", lower=-1e-2, upper=1e-2, default=0.0, doc="dE_g/dT")
     mobility_exponent: Float[Array, ""] = quantity("1", lower=-5, upper=5, default=0.0, doc="mobilities ~ T^-exponent")
     mobile_ions: IonNumbers | None = None
@@ -183,6 +188,7 @@ class SemiconductorNumbers(Electrical):
             self.hole_mobility_cm2_per_Vs * slower,
             self.donor_density_cm3 - self.acceptor_density_cm3,
             self.breakdown_field_V_per_cm,
+            self.hooge_parameter,
             self.recombination.processes(kT),
             None,
         )
