@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from invdesign.analyses.small_signal import SmallSignal, Transfer, host_transfers
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Shunt
-from invdesign.solve.assembly import all_dots, contact_nodes, contact_rates
+from invdesign.solve.assembly import all_dots, contact_nodes, contact_rates, over_sizes
 
 FLICKER_FLOOR_HZ = 1e-4
 """Below it 1/f spectra are flat: nothing is measured for longer."""
@@ -93,7 +93,7 @@ def noise(small: SmallSignal, transfer: Transfer, shunt: Shunt | None = None) ->
                 stoichiometry = (*jump.host, *bulk.dots.dot_stoichiometry[index])
                 transfers = zip(stoichiometry, (*y[1:], *z), strict=True)
                 gain = sum((factor * at for factor, at in transfers if factor), jnp.zeros(()))
-                place += add(jump.name, 2 * half * jnp.sum(_square(gain) * both[index], axis=0))
+                place += add(jump.name, 2 * half * jnp.sum(over_sizes(_square(gain) * both[index]), axis=0))
         places.append(place)
     for side, at in ((0, 0), (1, -1)):
         for carrier, both in enumerate(contact_rates(system, side, contact_nodes(state.u, side), state.v)):

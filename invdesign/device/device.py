@@ -259,6 +259,11 @@ class Device(eqx.Module):
             raise InputError(
                 f"terminals.shunt.blocking_layers: '{unknown[0]}' is not a layer; allowed: {', '.join(self.order)}"
             )
+        sizes = {name: self.layers[name].material.sizes for name in self.order}
+        dotted = {name: count for name, count in sizes.items() if count}
+        if len(set(dotted.values())) > 1:
+            listed = ", ".join(f"{count} in {name}" for name, count in dotted.items())
+            raise InputError(f"layers: size_classes must be the same in all layers with dots, but are {listed}")
         self._check_work_functions()
 
     def check(self) -> None:
@@ -328,6 +333,11 @@ class Device(eqx.Module):
         """The layers whose absorptance defines gain: those with dots, else all that carry current."""
         dotted = tuple(name for name in self.electrical if self.bulk(name).dots is not None)
         return dotted or self.electrical
+
+    @property
+    def sizes(self) -> int:
+        """Of dots that are told apart; 0 without dots."""
+        return max(self.layers[name].material.sizes for name in self.order)
 
     @property
     def shunt_conductance_S_per_cm2(self) -> Float[Array, ""]:

@@ -25,7 +25,7 @@ from invdesign.figures.registry import FIGURES, Characterisation
 from invdesign.jobs.data import optical_models
 from invdesign.materials.optical import extrapolated
 from invdesign.results import Status
-from invdesign.solve.assembly import Light, balance, edge_states, populations
+from invdesign.solve.assembly import Light, balance, edge_states, mean_populations
 from invdesign.solve.newton import Outcome, State, Target, current_A, equilibrium_guess
 
 COMPARED_WAVELENGTH_NM = 975.0
@@ -89,7 +89,7 @@ def _solve(device: Device, full: Light, voltage_V: Float[Array, " point"], scale
             "field": field,
             "electrons": electrons.T,
             "holes": holes.T,
-            "dots": populations(system, solved.u, solved.v, light).T,
+            "dots": mean_populations(system, solved.u, solved.v, light).T,
         }
         point = Point(solved, outcome.status, current_A(system, solved, light), spread, profile)
         return jax.tree.map(lambda new, old: jnp.where(outcome.converged, new, old), solved, state), point

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import Solver, dot_diode, injecting_diode, nip_cell, silicon_diode
+from sample_devices import Solver, dot_diode, injecting_diode, leaky, nip_cell, silicon_diode
 
 from invdesign.analyses import checks
 from invdesign.analyses.illumination import absorption, photon_flux
@@ -50,6 +50,8 @@ DEVICES = {
     "dots, carriers land behind the barrier": lambda: dot_diode(
         absorber_nm=60.0, series_ohm=1e3, tunnelling=Nonlocal()
     ),
+    "n-i-p whose layers leak in the field": lambda: leaky(nip_cell(), 1e6, 1e10, 1e6),
+    "dots of three sizes": lambda: dot_diode(sizes=3),
     "dots between metals that inject": lambda: injecting_diode(),
 }
 
