@@ -286,9 +286,8 @@ def _noise_rise(s: Solved) -> float:
     return s.noise(1e3, 3.0) / s.noise(1e3, 0.5)
 
 
-def _knee(s: Solved) -> float:
-    """Where the power of the noise at 0 V has fallen to twice its lowest value, Hz; nan if it does not fall so far."""
-    frequency, noise = measured_noise(s.run, 0.0)
+def knee(frequency: np.ndarray, noise: np.ndarray) -> float:
+    """Where the power of a noise current has fallen to twice its lowest value; nan if it does not fall so far."""
     white = np.sqrt(2) * np.min(noise)
     return crossing(frequency, -noise, -white, logarithmic=True) if noise[0] > white else float("nan")
 
@@ -400,7 +399,7 @@ MEASURES: dict[str, Measure] = {
     "shot_noise": lambda s: PICO * _shot(s),
     "noise_excess_1Hz": _noise_ratio(1.0),
     "noise_excess_1kHz": _noise_ratio(1e3),
-    "noise_knee": _knee,
+    "noise_knee": lambda s: knee(*measured_noise(s.run, 0.0)),
     "noise_rise": _noise_rise,
     "noise_headline": lambda s: PICO * s.noise(1e3, READ_BIAS_V),
     "cooling": lambda s: COOLING_K,
