@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -9,8 +10,8 @@ from invdesign.analyses import checks
 from invdesign.device.device import Contact, Contacts, Device, Injection, Layer, Ohmic, Schottky, Shunt, Terminals
 from invdesign.materials.mixing import MaxwellGarnett
 from invdesign.materials.optical import Constant, MapbHalideSpectrum
-from invdesign.materials.quantum_dots import Dots, DotsInHost, Local, MapbHalide, Tunnelling
-from invdesign.materials.semiconductor import Lifetimes, Semiconductor
+from invdesign.materials.quantum_dots import Dots, DotsInHost, Local, MapbHalide, Tunnelling as DotTunnelling
+from invdesign.materials.semiconductor import Lifetimes, Semiconductor, Tunnelling
 from invdesign.solve.assembly import Light, System, discretise, no_light
 from invdesign.solve.newton import Outcome, State, Target, equilibrium_guess
 
@@ -120,8 +121,21 @@ def nip_cell(absorber_nm: float = 300.0, **other: Any) -> Device:
     return stack((40.0, material(TITANIA)), (absorber_nm, absorber), (40.0, material(SPIRO)), **other)
 
 
+def leaky(device: Device, *prefactors: float) -> Device:
+    """A device whose layers generate pairs by tunnelling, A F^2 exp(-B/F) with B = 0.4 MV/cm and these A."""
+    for name, prefactor in zip(device.layers, prefactors, strict=True):
+        soft = Tunnelling(prefactor_per_cm_s_V2=prefactor, critical_field_V_per_cm=4e5)
+        path = lambda d, name=name: d.layers[name].material.recombination.tunnelling  # noqa: E731
+        device = eqx.tree_at(path, device, soft, is_leaf=lambda leaf: leaf is None)
+    return device
+
+
 def dot_film(
-    diameter_nm: float = 4.32, fraction: float = 0.29, bromide: float = 1 / 6, tunnelling: Tunnelling | None = None
+    diameter_nm: float = 4.32,
+    fraction: float = 0.29,
+    bromide: float = 1 / 6,
+    tunnelling: DotTunnelling | None = None,
+    **other: Any,
 ) -> DotsInHost:
     """Dots in perovskite."""
     host = MapbHalide(
@@ -134,6 +148,7 @@ def dot_film(
         lifetime_s=1.5e-9,
         capture_time_s=1e-12,
         tunnelling=tunnelling or Local(),
+        **other,
     )
     return DotsInHost(dots, host, MaxwellGarnett())
 
@@ -143,11 +158,12 @@ def dot_diode(
     fraction: float = 0.29,
     bromide: float = 1 / 6,
     absorber_nm: float = 200.0,
-    tunnelling: Tunnelling | None = None,
+    tunnelling: DotTunnelling | None = None,
+    sizes: int = 1,
     **other: Any,
 ) -> Device:
     """Titania / dots in perovskite / spiro."""
-    film = dot_film(diameter_nm, fraction, bromide, tunnelling)
+    film = dot_film(diameter_nm, fraction, bromide, tunnelling, size_classes=sizes)
     return stack((40.0, material(TITANIA)), (absorber_nm, film), (40.0, material(SPIRO)), **other)
 
 

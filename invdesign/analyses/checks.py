@@ -12,10 +12,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Int
 
 from invdesign.analyses.illumination import Absorption
-from invdesign.analyses.noise import noise
+from invdesign.analyses.noise import MOBILITY, noise
 from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import SmallSignal, small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
+from invdesign.device.device import Shunt
 from invdesign.materials.semiconductor import Bulk
 from invdesign.processes.recombination import Recombination
 from invdesign.processes.site import Site
@@ -124,13 +125,13 @@ def spectrum(
     frequency_Hz: Float[Array, " point"],
     read_edge: Int[Array, " point"],
     light: Absorption,
-    shunt_fano: Float[Array, ""],
+    shunt: Shunt | None = None,
 ) -> Spectrum:
     """Admittance, noise and photo-response at pairs of a frequency and an edge at which the current is read."""
 
     def at(point: tuple[Array, Array]) -> Spectrum:
         transfer = small.transfer(point[0], 0.0, point[1])
-        density = noise(small, transfer, shunt_fano).total
+        density = noise(small, transfer, shunt).total
         return Spectrum(transfer.admittance, density, quantum_efficiency(small, transfer, light))
 
     return jax.lax.map(at, (frequency_Hz, read_edge))
@@ -156,7 +157,7 @@ class Unthrottled(Recombination):
 
 @eqx.filter_jit
 def fano_factors(system: System, state: State, light: Light) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """S_I/2qI at zero frequency, without the shunt: of the device, and with carriers that cross independently.
+    """S_I/2qI of all jumps at zero frequency, without the shunt: as it is, and of carriers that cross independently.
 
     Generation that slows down when carriers are about (the denominator of Shockley, Read and Hall) makes the first less
     than 1. The second leaves that response out of the linearisation. Where both agree, carriers are independent, and
@@ -171,7 +172,8 @@ def fano_factors(system: System, state: State, light: Light) -> tuple[Float[Arra
     regions = tuple(eqx.tree_at(lambda r: r.bulk, region, independent(region.bulk)) for region in system.regions)
     shot = 2 * ELEMENTARY_CHARGE_C * jnp.abs(current_A(system, state, light))
     linear = [small_signal(s, state, light) for s in (system, eqx.tree_at(lambda s: s.regions, system, regions))]
-    real, unthrottled = (noise(small, small.transfer(0.0)).total / shot for small in linear)
+    densities = [noise(small, small.transfer(0.0)) for small in linear]
+    real, unthrottled = ((density.total - density.by_process[MOBILITY]) / shot for density in densities)
     return real, unthrottled
 
 

@@ -31,7 +31,7 @@ class Absorption(NamedTuple):
     dot_share: dict[str, Float[Array, " wavelength"]]
     """Share of it that excites dots, for the layers that carry current."""
     host: Float[Array, "wavelength 2 edge"]
-    dots: Float[Array, "wavelength 2 edge"]
+    dots: Float[Array, "wavelength *size 2 edge"]
     """Fractions of the incident photons absorbed by host and dots on each edge, as its left and right node get them."""
 
     def light(self, photon_flux: Float[Array, " wavelength"]) -> Light:
@@ -62,7 +62,11 @@ def absorption(device: Device, wavelength_nm: Float[Array, " wavelength"]) -> Ab
         parts = jnp.einsum("ij,wje->wie", jnp.asarray(TO_NODES), parts)
         shares[name] = layer.material.dot_share(wavelength_nm)
         host.append(parts * (1 - shares[name])[:, None, None])
-        dots.append(parts * shares[name][:, None, None])
+        by_dots = parts * shares[name][:, None, None]
+        if device.sizes > 1:
+            by_size = layer.material.size_shares(wavelength_nm)
+            by_dots = by_dots[:, None] * jnp.broadcast_to(by_size, (len(wavelength_nm), device.sizes))[..., None, None]
+        dots.append(by_dots)
     return Absorption(
         wavelength_nm,
         optics.reflectance,

@@ -4,6 +4,9 @@ S_I(f) = sum |transfer . stoichiometry|^2 S_source / area. Nothing else is put i
 a saturated junction come out (fluctuation-dissipation theorem; Langevin method of van Vliet and Fassett, in
 Fluctuation Phenomena in Solids, 1965). Transport between nodes is a diffusion and has 4 (f - b)/ln(f/b) instead,
 which does not depend on the mesh.
+
+On top of the jumps there may be slow fluctuations of a mobility or a conductance, with spectra that fall with frequency
+and rise with the square of a current: at equilibrium they are silent.
 """
 
 from typing import NamedTuple
@@ -13,7 +16,12 @@ from jaxtyping import Array, Float
 
 from invdesign.analyses.small_signal import SmallSignal, Transfer, host_transfers
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.solve.assembly import all_dots, contact_nodes, contact_rates
+from invdesign.device.device import Shunt
+from invdesign.solve.assembly import all_dots, contact_nodes, contact_rates, over_sizes
+
+FLICKER_FLOOR_HZ = 1e-4
+"""Below it 1/f spectra are flat: nothing is measured for longer."""
+MOBILITY, LEAKAGE = "flicker of mobility", "flicker of leakage"
 
 
 class Noise(NamedTuple):
@@ -40,16 +48,25 @@ def x_coth_x(x: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.where(near, 1 + y / 3 * (1 - y / 15 * (1 - 2 * y / 21)), safe / jnp.tanh(safe))
 
 
-def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] | float = 1.0) -> Noise:
+def flicker_Hz(omega: Float[Array, ""]) -> Float[Array, ""]:
+    """The frequency that spectra of slow fluctuations see."""
+    return jnp.maximum(omega / (2 * jnp.pi), FLICKER_FLOOR_HZ)
+
+
+def noise(small: SmallSignal, transfer: Transfer, shunt: Shunt | None = None) -> Noise:
     """Noise density at the frequency of `transfer`, split by process and by place.
 
-    `shunt_fano` is the Fano factor of the leakage path (see `device.Shunt`).
+    Without `shunt` a leakage path is taken for a few tunnelling paths without flicker (see `device.Shunt`). Mobilities
+    have independent 1/f noise everywhere: of N carriers that carry I, alpha_H I^2/(f N) (Hooge 1969, DOI
+    10.1016/0375-9601(69)90076-0; as a source in the transport equations: Kleinpenning 1980, DOI
+    10.1016/0378-4363(80)90088-9), here with every carrier's own net flux.
     """
     system, state = small.system, small.state
     by_process: dict[str, Array] = {}
     places = []
     node = transfer.node
     ends = host_transfers(system, state, node, transfer.direct, transfer.read_edge)
+    frequency = flicker_Hz(transfer.omega)
     reads = jnp.zeros(system.nodes - 1, complex).at[transfer.read_edge].set(transfer.direct)
 
     def add(name: str, density: Array) -> Array:
@@ -59,8 +76,12 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
     for region, (edge, dots) in zip(system.regions, all_dots(system, state.u, state.v, small.light), strict=True):
         bulk, halves, site = region.bulk, region.halves, edge.site
         y, z, read = (region.take(array) for array in (ends, transfer.dots, reads))
-        place = add("electron transport", _square(y[1, 1] - y[1, 0] - read) * edge.electron.noise)
-        place += add("hole transport", _square(y[2, 1] - y[2, 0] + read) * edge.hole.noise)
+        by_electron, by_hole = _square(y[1, 1] - y[1, 0] - read), _square(y[2, 1] - y[2, 0] + read)
+        place = add("electron transport", by_electron * edge.electron.noise)
+        place += add("hole transport", by_hole * edge.hole.noise)
+        slow = by_electron * edge.electron.hooge(bulk.electron_mobility * system.kT / region.lengths)
+        slow += by_hole * edge.hole.hooge(bulk.hole_mobility * system.kT / region.lengths)
+        place += add(MOBILITY, bulk.hooge_parameter * slow / (region.lengths * frequency))
         pair = 2 * _square(y[1] + y[2])
         for process in bulk.recombination:
             rate = process.backward(site) * (1 + jnp.exp(site.affinity))
@@ -72,7 +93,7 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
                 stoichiometry = (*jump.host, *bulk.dots.dot_stoichiometry[index])
                 transfers = zip(stoichiometry, (*y[1:], *z), strict=True)
                 gain = sum((factor * at for factor, at in transfers if factor), jnp.zeros(()))
-                place += add(jump.name, 2 * jnp.sum(_square(gain) * both[index] * halves, axis=0))
+                place += add(jump.name, 2 * jnp.sum(over_sizes(_square(gain) * both[index]) * halves, axis=0))
         places.append(place)
     for side, at in ((0, 0), (1, -1)):
         for carrier, both in enumerate(contact_rates(system, side, contact_nodes(state.u, side), state.v)):
@@ -80,6 +101,11 @@ def noise(small: SmallSignal, transfer: Transfer, shunt_fano: Float[Array, ""] |
     by_process = {name: density / system.area_cm2 for name, density in by_process.items()}
     kT_joule = system.kT * ELEMENTARY_CHARGE_C
     by_process["series resistance"] = 4 * kT_joule * system.series_resistance_ohm * _square(transfer.admittance)
-    excess = 1 - shunt_fano + shunt_fano * x_coth_x(state.v / 2)
+    fano = 1.0 if shunt is None else shunt.fano
+    excess = 1 - fano + fano * x_coth_x(state.v / 2)
     by_process["shunt"] = 4 * kT_joule * system.shunt_conductance_S * excess * _square(transfer.parallel)
+    if shunt is not None:
+        relative = shunt.flicker_cm2 / (system.area_cm2 * frequency**shunt.flicker_exponent)
+        current = system.shunt_conductance_S * system.kT * state.v
+        by_process[LEAKAGE] = relative * current**2 * _square(transfer.parallel)
     return Noise(by_process, system.join(places) / system.area_cm2)

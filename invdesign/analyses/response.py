@@ -13,7 +13,7 @@ from invdesign.analyses.illumination import Absorption
 from invdesign.analyses.small_signal import SmallSignal, Transfer
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.processes.dots import EMPTY, EXCITON, FILLED
-from invdesign.solve.assembly import populations
+from invdesign.solve.assembly import over_sizes, populations
 
 
 def quantum_efficiency(small: SmallSignal, transfer: Transfer, absorption: Absorption) -> Complex[Array, " wavelength"]:
@@ -23,7 +23,7 @@ def quantum_efficiency(small: SmallSignal, transfer: Transfer, absorption: Absor
     by_pair = jnp.stack([pairs[:-1], pairs[1:]])
     empty = populations(system, state.u, state.v, small.light)[EMPTY]
     by_exciton = transfer.dots[FILLED.index(EXCITON)] * empty
-    total = jnp.sum(by_pair * absorption.host + by_exciton * absorption.dots, axis=(1, 2))
+    total = jnp.sum(by_pair * absorption.host + over_sizes(by_exciton * absorption.dots, 1), axis=(1, 2))
     return -total / (ELEMENTARY_CHARGE_C * system.area_cm2)
 
 

@@ -32,7 +32,7 @@ class Transfer(eqx.Module):
     omega: Float[Array, ""]
     node: Complex[Array, "node 3"]
     """Per charge, electron or hole appearing per cm^2 (and second) at a node."""
-    dots: Complex[Array, "3 2 edge"]
+    dots: Complex[Array, "3 *size 2 edge"]
     """Per dot entering the state e, h or X per cm^2 and second at an edge end."""
     admittance: Complex[Array, ""]
     """Per volt in series with the circuit: the admittance at the terminals, S."""
@@ -81,10 +81,11 @@ class SmallSignal(eqx.Module):
         for region, part, own in zip(system.regions, edges, dots_own, strict=True):
             here = region.take(ends)
             if part.dots is None or own is None:
-                dots.append(jnp.zeros_like(here[:3]))
+                dots.append(jnp.zeros((3, *system.sizes, *here.shape[1:]), here.dtype))
                 continue
             count = len(part.dots.rows)
             signed = ROW_SIGNS[:count, None, None, None] * here[:count, None]
+            signed = jnp.expand_dims(signed, range(2, part.dots.rows.ndim - 2))
             dots.append(eliminate(jnp.swapaxes(own, 0, 1), jnp.sum(signed * part.dots.rows, axis=0)[:, None])[:, 0])
         return Transfer(omega, -node, system.join(dots), circuit[0] / system.kT, parallel, direct, read)
 

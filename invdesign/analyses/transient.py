@@ -27,6 +27,7 @@ from invdesign.analyses.illumination import light_of
 from invdesign.analyses.operating_point import freeze, reach, under_own_light
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Device
+from invdesign.errors import InputError
 from invdesign.materials.semiconductor import Bulk
 from invdesign.processes.dots import ELECTRON, EXCITON, FILLED, HOLE
 from invdesign.solve.assembly import (
@@ -543,6 +544,8 @@ def _prepared(
     device: Device, voltage_V: Float[Array, ""] | float, load_ohm: Float[Array, ""] | float
 ) -> tuple[System, Target, Moment, Bool[Array, ""]]:
     """The device in its circuit at rest under its own light, its ions standing still from then on."""
+    if device.sizes > 1:
+        raise InputError("transients know dots of one size only: set size_classes to 1")
     system, light = under_own_light(device)
     resistance = system.series_resistance_ohm + load_ohm
     system = eqx.tree_at(lambda s: s.series_resistance_ohm, system, resistance)

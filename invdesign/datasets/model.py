@@ -305,8 +305,7 @@ class Model:
             system: System = jax.tree.map(lambda x: x[number], swept.system)
             small = small_signal(system, state, light)
             transfer = small.transfer(frequency)
-            shunt = here.terminals.shunt
-            density = noise(small, transfer, 1.0 if shunt is None else shunt.fano)
+            density = noise(small, transfer, here.terminals.shunt)
             zero = jnp.zeros((), jnp.int64)
             point = OperatingPoint(here, system, light, voltage, Outcome(state, zero, zero))
             single = jax.tree.map(lambda x: x[wavelength][None], optical)

@@ -167,12 +167,17 @@ class Shunt(eqx.Module):
     off). Its noise is
     4kT/R at equilibrium and F * 2qI at high bias (F = 1 for a few tunnelling paths, 0 for a macroscopic resistor):
     S = 4kT/R [(1-F) + F x coth x], x = qV/2kT (Blanter and Buettiker 2000, DOI 10.1016/S0370-1573(99)00123-4).
+    A conductance that fluctuates slowly adds flicker * I^2/(area f^exponent), I the current of the path.
     """
 
     resistance_ohm_cm2: Float[Array, ""] = quantity(
         "ohm cm2", lower=0, open_lower=True, doc="at the reference thickness"
     )
     fano: Float[Array, ""] = quantity("1", lower=0, upper=1, default=1.0)
+    flicker_cm2: Float[Array, ""] = quantity(
+        "cm2", lower=0, default=0.0, doc="1/f noise of the leakage, times the area: S_I/I^2 at 1 Hz, in 1/Hz"
+    )
+    flicker_exponent: Float[Array, ""] = quantity("1", lower=0.5, upper=3, default=1.0, doc="b of its f^-b")
     leakage_length_nm: Float[Array, ""] = quantity("nm", lower=0, open_lower=True, default=1e9)
     reference_blocking_nm: Float[Array, ""] = quantity("nm", lower=0, default=0.0, doc="total of the blocking layers")
     blocking_layers: tuple[str, ...] = eqx.field(static=True, default=())
@@ -258,6 +263,11 @@ class Device(eqx.Module):
         for number in () if self.uncertainty is None else self.uncertainty.numbers:
             if find(self, number, "uncertainty.numbers")[1].get("unit") is None:
                 raise InputError(f"uncertainty.numbers: {number} is no number with a unit")
+        sizes = {name: self.layers[name].material.sizes for name in self.order}
+        dotted = {name: count for name, count in sizes.items() if count}
+        if len(set(dotted.values())) > 1:
+            listed = ", ".join(f"{count} in {name}" for name, count in dotted.items())
+            raise InputError(f"layers: size_classes must be the same in all layers with dots, but are {listed}")
         self._check_work_functions()
 
     def check(self) -> None:
@@ -327,6 +337,11 @@ class Device(eqx.Module):
         """The layers whose absorptance defines gain: those with dots, else all that carry current."""
         dotted = tuple(name for name in self.electrical if self.bulk(name).dots is not None)
         return dotted or self.electrical
+
+    @property
+    def sizes(self) -> int:
+        """Of dots that are told apart; 0 without dots."""
+        return max(self.layers[name].material.sizes for name in self.order)
 
     @property
     def shunt_conductance_S_per_cm2(self) -> Float[Array, ""]:

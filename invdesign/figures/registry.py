@@ -90,6 +90,17 @@ class Characterisation(eqx.Module):
         return self.responsivity_A_per_W * jnp.sqrt(self.device.area_cm2) / self.noise_with_readout_A_per_rtHz
 
     @property
+    def reported_responsivity_A_per_W(self) -> Float[Array, " wavelength"]:
+        """What comes out with the areas that the readout's user goes by."""
+        return self.responsivity_A_per_W * self.readout.reported_share(self.device.area_cm2)
+
+    @property
+    def reported_detectivity_Jones(self) -> Float[Array, " wavelength"]:
+        """The reported responsivity over the noise of device and readout, times the root of the area taken for it."""
+        area = self.readout.reported_area(self.device.area_cm2)
+        return self.reported_responsivity_A_per_W * jnp.sqrt(area) / self.noise_with_readout_A_per_rtHz
+
+    @property
     def absorptance(self) -> Float[Array, " wavelength"]:
         """Absorptance of the active layers."""
         return sum((self.absorption.layers[name] for name in self.device.active), jnp.zeros(()))
@@ -140,8 +151,7 @@ def characterise(
     point = operate(device, voltage, warm=warm)
     small = small_signal(point.system, point.state, point.light)
     transfer = small.transfer(jnp.asarray(frequency_Hz, jnp.float64))
-    shunt = device.terminals.shunt
-    density = noise(small, transfer, 1.0 if shunt is None else shunt.fano)
+    density = noise(small, transfer, device.terminals.shunt)
     wavelengths = jnp.atleast_1d(jnp.asarray(wavelength_nm, jnp.float64))
     return Characterisation(
         point,
@@ -228,9 +238,25 @@ FIGURES: tuple[Figure, ...] = (
         "readout_noise_A_per_rtHz",
         "i_r",
         "A/Hz^1/2",
-        "sqrt(i_a^2 + e_n^2 |Y + 1/R_f + i w C|^2 + 4kT/R_f)",
+        "sqrt(i_a^2 + e_n^2 |Y + 1/R + i w C|^2 + 4kT/R); i_a^2, e_n^2 ~ 1 + (corner/f)^exponent",
         "Haus et al. (1960), DOI 10.1109/JRPROC.1960.287381",
         lambda c: jnp.sqrt(c.readout_noise),
+    ),
+    Figure(
+        "reported_responsivity_A_per_W",
+        "R_rep",
+        "A/W",
+        "R A_illuminated / A_power, what an experimenter with these areas reports",
+        "definition",
+        lambda c: _first(c.reported_responsivity_A_per_W),
+    ),
+    Figure(
+        "reported_detectivity_Jones",
+        "D*_rep",
+        "cm Hz^1/2 / W",
+        "R_rep sqrt(A_detectivity) / sqrt(i_n^2 + i_r^2)",
+        _JONES,
+        lambda c: _first(c.reported_detectivity_Jones),
     ),
     Figure(
         "noise_equivalent_power_W_per_rtHz",

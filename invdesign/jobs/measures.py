@@ -23,6 +23,7 @@ from invdesign.jobs.reproduction import (
     emission_rate,
     exit_rates,
     field_shares,
+    measured_noise,
 )
 
 Measure = Callable[[Solved], float | None]
@@ -102,6 +103,12 @@ def _field_ratio(s: Solved) -> float:
     """Field in a dot over that in the host."""
     inside, host = field_shares(s)
     return inside / host
+
+
+def _aperture(s: Solved) -> float:
+    """What the light falls on, cm^2."""
+    lit = s.run.ask.readout.illuminated_area_cm2
+    return float(s.device.area_cm2 if lit is None else lit)
 
 
 # --- dots in the field ---------------------------------------------------------------------------------------------
@@ -276,13 +283,19 @@ def _noise_ratio(frequency: float) -> Measure:
 
 
 def _noise_rise(s: Solved) -> float:
-    return s.figure("noise_A_per_rtHz", 3.0) / s.figure("noise_A_per_rtHz", 0.5)
+    return s.noise(1e3, 3.0) / s.noise(1e3, 0.5)
+
+
+def knee(frequency: np.ndarray, noise: np.ndarray) -> float:
+    """Where the power of a noise current has fallen to twice its lowest value; nan if it does not fall so far."""
+    white = np.sqrt(2) * np.min(noise)
+    return crossing(frequency, -noise, -white, logarithmic=True) if noise[0] > white else float("nan")
 
 
 def _cold_noise(s: Solved) -> float:
     """After cooling, at a bias where leakage is noisier than the dots' exchange with the host."""
-    row = int(s.cold.by_bias.rows(COLD_BIAS_V)[0])
-    return float(s.cold.by_bias.numbers["figures"]["noise_A_per_rtHz"][row])
+    frequency, noise = measured_noise(s.cold, COLD_BIAS_V)
+    return float(noise[np.argmin(np.abs(frequency - 1e3))])
 
 
 def _linear_end(s: Solved) -> float:
@@ -292,7 +305,7 @@ def _linear_end(s: Solved) -> float:
 
 def _linear_decades(s: Solved) -> float:
     """From the light that equals the noise in 1 Hz to the upper end."""
-    noise = s.figure("noise_A_per_rtHz", READ_BIAS_V)
+    noise = s.noise(1e3, READ_BIAS_V)
     faintest = noise / _responsivity(s, READ_BIAS_V) / float(s.device.area_cm2)
     return float(np.log10(s.linearity.end(LINEAR_LOSS) / faintest))
 
@@ -330,6 +343,7 @@ MEASURES: dict[str, Measure] = {
     "bromine": _halide,
     "mass_ratio_film": _mass_ratio,
     "mass_ratio_solution": lambda s: _mass_ratio(s) / HALIDE_OVER_PEROVSKITE,
+    "aperture": _aperture,
     "area": lambda s: float(s.device.area_cm2),
     "load": lambda s: ASK.load_ohm,
     "laser_wavelength": lambda s: LASER_NM,
@@ -385,10 +399,11 @@ MEASURES: dict[str, Measure] = {
     "shot_noise": lambda s: PICO * _shot(s),
     "noise_excess_1Hz": _noise_ratio(1.0),
     "noise_excess_1kHz": _noise_ratio(1e3),
+    "noise_knee": lambda s: knee(*measured_noise(s.run, 0.0)),
     "noise_rise": _noise_rise,
-    "noise_headline": lambda s: PICO * s.figure("noise_A_per_rtHz", READ_BIAS_V),
+    "noise_headline": lambda s: PICO * s.noise(1e3, READ_BIAS_V),
     "cooling": lambda s: COOLING_K,
-    "cooling_noise": lambda s: s.figure("noise_A_per_rtHz", COLD_BIAS_V) / _cold_noise(s),
+    "cooling_noise": lambda s: s.noise(1e3, COLD_BIAS_V) / _cold_noise(s),
     "cold_noise": lambda s: PICO * _cold_noise(s),
     "linear_decades": _linear_decades,
     "linear_end": _linear_end,
@@ -406,7 +421,16 @@ MEASURES: dict[str, Measure] = {
 INPUTS = frozenset(
     (
         *("tio2_thickness", "film_thickness", "spiro_thickness", "gold_results", "gold_methods", "iodine", "bromine"),
-        *("mass_ratio_film", "mass_ratio_solution", "area", "load", "laser_wavelength", "exciton_energy", "host_gap"),
+        *(
+            "mass_ratio_film",
+            "mass_ratio_solution",
+            "area",
+            "aperture",
+            "load",
+            "laser_wavelength",
+            "exciton_energy",
+            "host_gap",
+        ),
         *("electron_offset", "dot_permittivity", "host_permittivity", "thermalisation_time", "capture_field"),
         *("pulse_field", "breakdown_bias", "shot_noise", "cooling", "stability_bias"),
     )
@@ -416,13 +440,12 @@ INPUTS = frozenset(
 TRANSIENTS = "transients under a pulse"
 LOCAL = "tunnelling that lands behind the barrier (off by default): locally the field drives emission and capture alike"
 INJECTION = "contacts that inject, which the default device does not have"
-FLICKER = "1/f noise"
+FLICKER = "1/f noise at 0 V, which a device cannot have: that of an instrument (readout)"
 IONS = "mobile ions (none in the default device)"
 LEAKAGE = "injection or leakage that grows with the field: the dark current is an ohmic shunt"
 ONE_LIFE = "a second population of dots: one lifetime stands for both decays"
 RECAPTURE = "tunnelling that lands behind the barrier and is recaptured less (an option, off by default)"
 MISSING: dict[str, str] = {
-    "aperture": "the lateral geometry: the model has one dimension, and light everywhere",
     "eqe_chopping": "a chopper: the response is that to a weak sine, at 1 kHz",
     "eqe_irradiance": "a level of light: the response is that to weak light",
     "wavefunctions": "wave functions inside a dot",
@@ -435,8 +458,7 @@ MISSING: dict[str, str] = {
     "host_decay": TRANSIENTS,
     "pure_decays": TRANSIENTS,
     "gain_origin": INJECTION,
-    "noise_knee": FLICKER,
-    "flicker_origin": FLICKER,
+    "flicker_origin": "an origin of 1/f noise: its strength is put in, by material and for the leakage",
     "stability": "ageing",
 }
 """Statements that the model cannot be asked, with what it lacks."""
@@ -464,6 +486,7 @@ LACKS: dict[str, str] = {
     "rise_time": RECAPTURE,
     "noise_1Hz": FLICKER,
     "noise_excess_1Hz": FLICKER,
+    "noise_knee": FLICKER,
     "cooling_noise": "a leakage that depends on temperature (that of the default device does not)",
     "linear_end": "traps that light fills",
 }

@@ -287,7 +287,7 @@ def _repeat(settings: OptimizeSettings, chosen: Configuration) -> str:
         f"objective.frequency_Hz={float(objective.frequency_Hz)!r}",
         f"load_ohm={float(settings.load_ohm)!r}",
     ]
-    if not isinstance(settings.readout, Noiseless):
+    if write(settings.readout) != write(Noiseless()):
         numbers = {key: "null" if value is None else value for key, value in write(settings.readout).items()}
         words.append(f"readout={{{', '.join(f'{key}: {value}' for key, value in numbers.items())}}}")
     return shlex.join(["invdesign", "simulate", *words])

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from invdesign.analyses.readout import Readout
 from invdesign.device.device import Device
 from invdesign.jobs import data
 from invdesign.jobs.measures import INPUTS, LACKS, MEASURES, MISSING
@@ -57,6 +58,7 @@ def check(settings: ReproduceSettings) -> None:
     """Raise `InputError` for a device or an alternative that the statements cannot be asked."""
     _require_dots("device", settings.device)
     others = alternatives(settings)
+    readouts(settings)
     for name, device in others.items():
         _require_dots(f"alternatives.{name}.device", device)
     devices = {"device": settings.device} | {f"compared.{name}": device for name, device in settings.compared.items()}
@@ -79,6 +81,15 @@ def alternatives(settings: ReproduceSettings) -> dict[str, Device]:
         except InputError as error:
             raise InputError(f"{error} (~alternatives leaves the alternatives out)") from None
     return changed
+
+
+def readouts(settings: ReproduceSettings) -> dict[str, Readout]:
+    """The readout with the changes of every alternative. Raises `InputError`."""
+    base = write(settings.readout)
+    return {
+        name: read(Readout, _merged(base, one.readout), f"alternatives.{name}.readout")
+        for name, one in settings.alternatives.items()
+    }
 
 
 def _merged(into: Any, changes: Any) -> Any:
@@ -128,10 +139,11 @@ def _solve(
         for name, device in settings.compared.items():
             compared[name] = compare(device)
             reporter.update(len(compared), now=name)
-        solved = solve(settings.device, compared)
+        solved = solve(settings.device, compared, settings.readout)
+        instruments = readouts(settings)
         for name, device in others.items():
             reporter.update(len(compared) + 1 + len(found), now=name)
-            found[name] = solve(device, compared)
+            found[name] = solve(device, compared, instruments[name])
         reporter.update(len(compared) + 1 + len(found), now="all")
     return solved, found
 
@@ -206,7 +218,8 @@ def summary(
         "alternatives": {
             name: {
                 "reason": settings.alternatives[name].reason,
-                "changes": dict(_leaves(settings.alternatives[name].device)),
+                "changes": dict(_leaves(settings.alternatives[name].device))
+                | dict(_leaves(settings.alternatives[name].readout, "readout")),
                 "gains": [row for row in paper if found[row].met and not answers[row].met],
                 "loses": [row for row in paper if answers[row].met and not found[row].met],
             }

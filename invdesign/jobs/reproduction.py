@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from invdesign.analyses.operating_point import OperatingPoint, operate
-from invdesign.analyses.readout import Noiseless
+from invdesign.analyses.readout import Noiseless, Readout
 from invdesign.device.device import Device
 from invdesign.device.illumination import Monochromatic
 from invdesign.figures.registry import characterise
@@ -122,11 +122,9 @@ class Solved:
         return float(self.run.by_bias.numbers["figures"][name][self._row(reverse_bias_V)])
 
     def noise(self, frequency_Hz: float, reverse_bias_V: float) -> float:
-        """Current noise, A/rtHz, at one of the asked frequencies and biases."""
-        numbers = self.run.by_frequency
-        rows = numbers.rows(reverse_bias_V)
-        row = rows[np.argmin(np.abs(numbers.frequency_Hz[rows] - frequency_Hz))]
-        return float(numbers.numbers["figures"]["noise_A_per_rtHz"][row])
+        """Current noise of device and readout, A/rtHz, at one of the asked frequencies and biases."""
+        frequency, noise = measured_noise(self.run, reverse_bias_V)
+        return float(noise[np.argmin(np.abs(frequency - frequency_Hz))])
 
     @property
     def film_field_MV_per_cm(self) -> np.ndarray:
@@ -146,10 +144,18 @@ class Solved:
         return self.run.by_bias.numbers[name][:, place]
 
 
-def solve(device: Device, compared: Mapping[str, Compared]) -> Solved:
+def measured_noise(run: Simulation, reverse_bias_V: float) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies, and the current noise (A/rtHz) of device and readout at one of the asked biases."""
+    rows = run.by_frequency.rows(reverse_bias_V)
+    density = np.sum(list(run.by_frequency.numbers["by_process"].values()), axis=0)
+    return run.by_frequency.frequency_Hz[rows], np.sqrt(density[rows])
+
+
+def solve(device: Device, compared: Mapping[str, Compared], readout: Readout) -> Solved:
     """Solve a device with dots; devices of the same structure share their compiled programs."""
-    run = simulate(device, ASK)
-    cold = simulate(dataclasses.replace(device, temperature_K=device.temperature_K - COOLING_K), ASK)
+    ask = dataclasses.replace(ASK, readout=readout)
+    run = simulate(device, ask)
+    cold = simulate(dataclasses.replace(device, temperature_K=device.temperature_K - COOLING_K), ask)
     tables = {name: table for name, make in TABLES.items() if (table := make(run)) is not None}
     return Solved(run, cold, linearity(device), compared, tables)
 

@@ -122,9 +122,12 @@ def _check_variable(settings: eqx.Module, group: str, name: str, variables: Mapp
 
 
 class Alternative(eqx.Module):
-    """The same device with some of its numbers changed."""
+    """The same device, or the same instrument, with some of its numbers changed."""
 
-    device: dict[str, Any] = eqx.field(metadata=dict(doc="keys of the device that differ, as in its YAML"))
+    device: dict[str, Any] = eqx.field(
+        default_factory=dict, metadata=dict(doc="keys of the device that differ, as in its YAML")
+    )
+    readout: dict[str, Any] = eqx.field(default_factory=dict, metadata=dict(doc="keys of the readout that differ"))
     reason: str = setting(default="", doc="what it is for")
 
 
@@ -132,6 +135,7 @@ class ReproduceSettings(eqx.Module):
     """`invdesign reproduce`."""
 
     device: Device
+    readout: Readout = Noiseless()
     compared: dict[str, Device] = eqx.field(default_factory=dict)
     alternatives: dict[str, Alternative] = eqx.field(default_factory=dict)
     outputs: str = setting(default="outputs", doc="folder of all results")

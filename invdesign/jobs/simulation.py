@@ -25,7 +25,7 @@ from invdesign.figures.registry import FIGURES, Characterisation
 from invdesign.jobs.data import optical_models
 from invdesign.materials.optical import extrapolated
 from invdesign.results import Status
-from invdesign.solve.assembly import Light, balance, edge_states, populations
+from invdesign.solve.assembly import Light, balance, edge_states, mean_populations
 from invdesign.solve.newton import Outcome, State, Target, current_A, equilibrium_guess
 
 COMPARED_WAVELENGTH_NM = 975.0
@@ -89,7 +89,7 @@ def _solve(device: Device, full: Light, voltage_V: Float[Array, " point"], scale
             "field": field,
             "electrons": electrons.T,
             "holes": holes.T,
-            "dots": populations(system, solved.u, solved.v, light).T,
+            "dots": mean_populations(system, solved.u, solved.v, light).T,
         }
         point = Point(solved, outcome.status, current_A(system, solved, light), spread, profile)
         return jax.tree.map(lambda new, old: jnp.where(outcome.converged, new, old), solved, state), point
@@ -111,8 +111,6 @@ def _respond(
 ) -> dict[str, Any]:
     """Linear response of operating points, each at one frequency. The bandwidth is left to `bandwidths`."""
     system = prepare(device)
-    shunt = device.terminals.shunt
-    fano = jnp.ones(()) if shunt is None else shunt.fano
 
     def row(at: tuple[State, Array, Array, Array]) -> dict[str, Any]:
         state, voltage, frequency, dark_current = at
@@ -122,7 +120,7 @@ def _respond(
             for both in [jax.vmap(lambda load: small.transfer(frequency, load))(jnp.stack([jnp.zeros(()), load_ohm]))]
             for i in (0, 1)
         )
-        density = noise(small, shorted, fano)
+        density = noise(small, shorted, device.terminals.shunt)
         zero = jnp.zeros((), jnp.int64)
         point = OperatingPoint(device, system, light, voltage, Outcome(state, zero, zero))
         c = Characterisation(point, small, shorted, density, optical, frequency, load_ohm, dark_current, readout)

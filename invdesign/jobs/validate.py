@@ -22,11 +22,12 @@ from invdesign.figures.registry import characterise
 from invdesign.jobs.data import optical_models, sources
 from invdesign.jobs.settings import ValidateSettings
 from invdesign.materials.quantum_dots import DotsInHost, MapbHalide
+from invdesign.processes.recombination import TunnelGeneration
 from invdesign.results import Status
 from invdesign.run.folder import RESULT, RunFolder
 from invdesign.run.progress import Reporter
 from invdesign.schema import InputError, find
-from invdesign.solve.assembly import Light, System, no_light
+from invdesign.solve.assembly import Light, System, no_light, over_sizes
 from invdesign.solve.newton import Outcome, State, Target, equilibrium_guess
 
 SHALLOW_REVERSE_V = 0.05
@@ -183,15 +184,16 @@ class Bench:
         return any(isinstance(contact, Schottky) and contact.injection is not None for contact in contacts)
 
     @property
+    def tunnels(self) -> bool:
+        """Some layer makes pairs in the field, which may turn back before they part."""
+        processes = [process for region in self.system.regions for process in region.bulk.recombination]
+        return any(isinstance(process, TunnelGeneration) for process in processes)
+
+    @property
     def middles(self) -> list[int]:
         """An edge in every layer that carries current."""
         counts = np.asarray(self.system.layer_edges)
         return [int(edge) for edge in np.cumsum(counts) - counts + counts // 2]
-
-    @property
-    def shunt_fano(self) -> Float[Array, ""]:
-        shunt = self.device.terminals.shunt
-        return jnp.ones(()) if shunt is None else shunt.fano
 
     @property
     def light_used(self) -> Absorption:
@@ -226,7 +228,7 @@ class Bench:
             jnp.asarray(frequencies.ravel(), jnp.float64),
             jnp.asarray(where.ravel(), jnp.int64),
             self.light_used,
-            self.shunt_fano,
+            self.device.terminals.shunt,
         )
 
 
@@ -266,7 +268,7 @@ def _optics(bench: Bench) -> Iterator[Check]:
     optics = bench.optics
     total = optics.reflectance + optics.transmittance + sum(optics.layers.values())
     yield Check("R + T + A = 1", float(jnp.max(jnp.abs(total - 1))), 1e-9, f"{len(bench.wavelengths)} wavelengths")
-    inside = jnp.sum(optics.host + optics.dots, axis=(1, 2))
+    inside = jnp.sum(optics.host + over_sizes(optics.dots, 1), axis=(1, 2))
     layers = sum(optics.layers[name] for name in bench.device.electrical)
     yield Check("absorption profiles add up to the layers", float(jnp.max(jnp.abs(inside - layers))), 1e-9)
     shares = jnp.stack([optics.reflectance, optics.transmittance, *optics.layers.values()])
@@ -394,6 +396,8 @@ def _shot_noise(bench: Bench, point: Point) -> Iterator[Check]:
         yield Check("Fano factor S_I/2qI", real, None, f"{where}; a result: dots store charge")
     elif bench.injects:
         yield Check("Fano factor S_I/2qI", real, None, f"{where}; a result: a contact injects in the field")
+    elif bench.tunnels:
+        yield Check("Fano factor S_I/2qI", real, None, f"{where}; a result: pairs that the field makes may turn back")
     elif bool(state.v > -SATURATED_OVER_KT):
         yield Check("Fano factor S_I/2qI", real, None, f"{where}; a result: not saturated")
     elif abs(real - independent) > COUPLED:

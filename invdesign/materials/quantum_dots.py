@@ -3,7 +3,9 @@
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from invdesign.constants import CM_PER_NM
@@ -21,6 +23,8 @@ REFERENCE_BROMIDE = 1 / 6
 REFERENCE_FREE_PATH_NM = 9.8
 """Mean free path between dots, 4R/3f, of the paper's film (f = 0.29, 4.3 nm dots)."""
 LOWEST_BARRIER_EV = 1e-3
+FAINT = 1e-30
+"""Im eps of dots of one size that absorb nothing: where none does, all share alike."""
 
 
 class MapbHalide(SemiconductorNumbers):
@@ -142,6 +146,11 @@ class Dots(eqx.Module):
     electron_degeneracy: Float[Array, ""] = quantity("1", lower=1, default=1.0)
     hole_degeneracy: Float[Array, ""] = quantity("1", lower=1, default=1.0)
     size_dispersion: Float[Array, ""] = quantity("1", lower=0, upper=0.5, default=0.05, doc="relative, of the diameter")
+    size_classes: int = eqx.field(
+        static=True,
+        default=1,
+        metadata=dict(lower=1, upper=9, doc="sizes with levels and rates of their own; 1: the dispersion only absorbs"),
+    )
     exciton_shift_eV: Float[Array, ""] = quantity(
         "eV", lower=-0.3, upper=0.3, default=0.0, doc="calibration of the size law"
     )
@@ -155,6 +164,12 @@ class Dots(eqx.Module):
     )
     geometry: Geometry = Sphere()
     tunnelling: Tunnelling = Local()
+
+    @property
+    def sizes(self) -> tuple[Float[Array, " size"], Float[Array, " size"]]:
+        """Diameters (nm) and their shares of the number of dots: Gauss-Hermite points of a lognormal distribution."""
+        points, weights = np.polynomial.hermite_e.hermegauss(self.size_classes)
+        return self.diameter_nm * jnp.exp(self.size_dispersion * points), jnp.asarray(weights / np.sum(weights))
 
     @property
     def exciton_energy_eV(self) -> Float[Array, ""]:
@@ -233,6 +248,33 @@ class DotsInHost(Electrical):
         )
 
     @property
+    def sizes(self) -> int:
+        return self.dots.size_classes
+
+    def of_diameter(self, diameter_nm: Float[Array, ""]) -> "DotsInHost":
+        """The same with all dots of this size."""
+        return eqx.tree_at(lambda material: material.dots.diameter_nm, self, diameter_nm)
+
+    def ensembles(self, kT: Float[Array, ""]) -> DotEnsemble:
+        """The dots of all sizes: one more axis, before those of ends and edges, of which each is an ensemble."""
+        diameters, shares = self.dots.sizes
+        each = jax.vmap(lambda diameter: self.of_diameter(diameter).ensemble(kT))(diameters)
+        density = shares / jnp.sum(shares / each.density)
+        each = eqx.tree_at(lambda ensemble: ensemble.density, each, density)
+        return jax.tree.map(lambda leaf: leaf[:, None, None], each)
+
+    def size_shares(self, wavelength_nm: Float[Array, " wavelength"]) -> Float[Array, "wavelength size"]:
+        """By the line that dots of each size have without dispersion, and their volume."""
+        diameters, shares = self.dots.sizes
+
+        def line(diameter: Float[Array, ""]) -> Float[Array, " wavelength"]:
+            dots = self.of_diameter(diameter).dots
+            return dot_permittivity(wavelength_nm, dots.exciton_energy_eV, diameter, jnp.zeros(())).imag
+
+        lines = (jax.vmap(line)(diameters).T + FAINT) * shares * diameters**3
+        return lines / jnp.sum(lines, axis=1, keepdims=True)
+
+    @property
     def ions(self) -> MobileIons | None:
         """Those of the host."""
         return self.host.ions
@@ -245,9 +287,8 @@ class DotsInHost(Electrical):
         )
         polarised = self.dots.volume_fraction * contrast
         mixed = host.permittivity * (1 + 2 * polarised) / (1 - polarised)
-        return eqx.tree_at(
-            lambda b: (b.permittivity, b.dots), host, (mixed, self.ensemble(kT)), is_leaf=lambda leaf: leaf is None
-        )
+        dots = self.ensemble(kT) if self.sizes == 1 else self.ensembles(kT)
+        return eqx.tree_at(lambda b: (b.permittivity, b.dots), host, (mixed, dots), is_leaf=lambda leaf: leaf is None)
 
     def _optical(self, wavelength_nm: Float[Array, " wavelength"]) -> tuple[Array, Array]:
         dots = dot_permittivity(

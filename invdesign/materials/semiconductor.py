@@ -15,7 +15,7 @@ from invdesign.constants import BOLTZMANN_EV_PER_K
 from invdesign.materials.optical import OpticalModel
 from invdesign.processes.dots import DotEnsemble
 from invdesign.processes.ions import MobileIons
-from invdesign.processes.recombination import Auger, Radiative, Recombination, ShockleyReadHall
+from invdesign.processes.recombination import Auger, Radiative, Recombination, ShockleyReadHall, TunnelGeneration
 from invdesign.schema import choice, quantity
 
 
@@ -38,6 +38,8 @@ class Bulk(eqx.Module):
     """N_D - N_A, cm^-3."""
     breakdown_field: Float[Array, ""]
     """V/cm, for the mean field."""
+    hooge_parameter: Float[Array, ""]
+    """alpha_H of the mobilities' 1/f noise."""
     recombination: tuple[Recombination, ...]
     dots: DotEnsemble | None
 
@@ -55,6 +57,15 @@ class Material(eqx.Module):
     @abstractmethod
     def optical_models(self) -> tuple[OpticalModel, ...]:
         """The n,k sources in use, for ranges and citations."""
+
+    @property
+    def sizes(self) -> int:
+        """Of its dots that are told apart; 0 without dots."""
+        return 0
+
+    def size_shares(self, wavelength_nm: Float[Array, " wavelength"]) -> Float[Array, "wavelength size"]:
+        """Share of what the dots absorb that excites those of each size."""
+        return jnp.ones((len(wavelength_nm), 1))
 
     def dot_share(self, wavelength_nm: Float[Array, " wavelength"]) -> Float[Array, " wavelength"]:
         """Share of the layer's absorption that excites dots; the host takes the remainder."""
@@ -110,8 +121,21 @@ class IonNumbers(eqx.Module):
         return MobileIons(self.density_cm3, filling, 1 if self.charge == "positive" else -1)
 
 
+class Tunnelling(eqx.Module):
+    """Generation by tunnelling through the gap, A F^2 exp(-B/F): a soft reverse current that grows with the field."""
+
+    prefactor_per_cm_s_V2: Float[Array, ""] = quantity("1/(cm s V2)", lower=0, doc="A", source="Kane 1961")
+    critical_field_V_per_cm: Float[Array, ""] = quantity(
+        "V/cm", lower=0, upper=1e9, open_lower=True, doc="B; an electron and a gap of 1 eV have some 1e7"
+    )
+
+    def process(self) -> TunnelGeneration:
+        """The jump."""
+        return TunnelGeneration(prefactor=self.prefactor_per_cm_s_V2, critical_field=self.critical_field_V_per_cm)
+
+
 class Lifetimes(eqx.Module):
-    """Host recombination: Shockley-Read-Hall, radiative, Auger."""
+    """Host recombination: Shockley-Read-Hall, radiative, Auger, and generation by tunnelling."""
 
     electron_lifetime_s: Float[Array, ""] = quantity("s", lower=0, open_lower=True, doc="Shockley-Read-Hall, electrons")
     hole_lifetime_s: Float[Array, ""] = quantity("s", lower=0, open_lower=True, doc="Shockley-Read-Hall, holes")
@@ -121,6 +145,7 @@ class Lifetimes(eqx.Module):
     radiative_coefficient_cm3_per_s: Float[Array, ""] = quantity("cm3/s", lower=0, default=0.0)
     electron_auger_cm6_per_s: Float[Array, ""] = quantity("cm6/s", lower=0, default=0.0)
     hole_auger_cm6_per_s: Float[Array, ""] = quantity("cm6/s", lower=0, default=0.0)
+    tunnelling: Tunnelling | None = None
 
     def processes(self, kT: Float[Array, ""]) -> tuple[Recombination, ...]:
         """The jumps."""
@@ -132,6 +157,7 @@ class Lifetimes(eqx.Module):
             ),
             Radiative(coefficient=self.radiative_coefficient_cm3_per_s),
             Auger(electron=self.electron_auger_cm6_per_s, hole=self.hole_auger_cm6_per_s),
+            *(() if self.tunnelling is None else (self.tunnelling.process(),)),
         )
 
 
@@ -158,6 +184,9 @@ class SemiconductorNumbers(Electrical):
     donor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
     acceptor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
     breakdown_field_V_per_cm: Float[Array, ""] = quantity("V/cm", lower=0, open_lower=True, default=1e7)
+    hooge_parameter: Float[Array, ""] = quantity(
+        "1", lower=0, upper=1e3, default=0.0, doc="alpha_H: of N carriers with a current, S_I/I^2 = alpha_H/(f N)"
+    )
     gap_slope_eV_per_K: Float[Array, ""] = quantity("eV/K", lower=-1e-2, upper=1e-2, default=0.0, doc="dE_g/dT")
     mobility_exponent: Float[Array, ""] = quantity("1", lower=-5, upper=5, default=0.0, doc="mobilities ~ T^-exponent")
     mobile_ions: IonNumbers | None = None
@@ -183,6 +212,7 @@ class SemiconductorNumbers(Electrical):
             self.hole_mobility_cm2_per_Vs * slower,
             self.donor_density_cm3 - self.acceptor_density_cm3,
             self.breakdown_field_V_per_cm,
+            self.hooge_parameter,
             self.recombination.processes(kT),
             None,
         )

@@ -64,7 +64,8 @@ def through_triangle(
     depth = barrier / kT if lowering is None else barrier / kT - lowering
     # y = depth s^2 clusters points near the top of the barrier, where the integrand exp(depth s^2 - b s^3) lives at
     # low field; `end` is just beyond the point where b s^3 - depth s^2 = NEGLIGIBLE, also where the top is rounded
-    nodes, weights = (np.reshape(column, (-1,) + (1,) * jnp.ndim(field)) for column in _QUADRATURE)
+    axes = (1,) * max(jnp.ndim(field), jnp.ndim(depth))
+    nodes, weights = (np.reshape(column, (-1, *axes)) for column in _QUADRATURE)
     tunnels = strength > 0
     b = b_times_field * depth * jnp.sqrt(depth) / jnp.where(tunnels, strength, 1.0)
     # where it ends does not matter, so that no derivative has to go through the points

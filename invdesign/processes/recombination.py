@@ -14,6 +14,9 @@ from jaxtyping import Array, Float
 
 from invdesign.processes.site import Site
 
+WEAKEST_V_PER_CM = 1e3
+"""Below this field nothing tunnels, and the rate stays smooth where the field turns round."""
+
 
 class Recombination(eqx.Module):
     """A band-to-band recombination jump."""
@@ -63,6 +66,25 @@ class ShockleyReadHall(Recombination):
 
     def backward(self, site: Site) -> Float[Array, "..."]:
         return two_step_capture(site, self.inverse_electron_lifetime, self.inverse_hole_lifetime, self.trap_level)
+
+
+class TunnelGeneration(Recombination):
+    """Pairs that the field makes by tunnelling through the gap, A F^2 exp(-B/F), at once or by way of traps.
+
+    Kane 1961, DOI 10.1016/0022-3697(60)90035-4. The reverse jump, with exp(affinity), makes it vanish where the
+    quasi-Fermi levels meet (as Hurkx et al. 1992, DOI 10.1109/16.121690, ask of any local form).
+    """
+
+    name: ClassVar[str] = "tunnel generation"
+    prefactor: Float[Array, "..."]
+    """A, 1/(cm s V^2)."""
+    critical_field: Float[Array, "..."]
+    """B, V/cm."""
+
+    def backward(self, site: Site) -> Float[Array, "..."]:
+        square = site.field**2
+        rate = self.prefactor * square * jnp.exp(-self.critical_field / jnp.sqrt(square + WEAKEST_V_PER_CM**2))
+        return jnp.broadcast_to(rate, site.n.shape)
 
 
 class SurfaceRecombination(Recombination):

@@ -66,6 +66,11 @@ class Hop(eqx.Module):
         mesh."""
         return 4 * self.mean_rate * sinh_over_x(self.affinity / 2)
 
+    def hooge(self, velocity: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The square of the net flux over the density (cm^-1 s^-2), averaged as 1/n of carriers that diffuse."""
+        speed = 2 * velocity * x_over_sinh(self.tilt / 2) * jnp.sinh(self.affinity / 2)
+        return self.net * speed * x_over_sinh((self.tilt - self.affinity) / 2)
+
 
 def hop(
     velocity: Float[Array, "..."],

@@ -48,7 +48,8 @@ class Light(eqx.Module):
     """Absorbed photons of each edge, as its two nodes get them, cm^-2 s^-1, by what absorbs them."""
 
     host: Float[Array, "2 edge"]
-    dots: Float[Array, "2 edge"]
+    dots: Float[Array, "*size 2 edge"]
+    """One axis more where dots are of several sizes (`over_sizes`)."""
 
 
 class Region(eqx.Module):
@@ -115,6 +116,12 @@ class System(eqx.Module):
         )
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """The axis that arrays over dots have besides ends and edges: the number of their sizes, or none."""
+        shapes = [region.bulk.dots.density.shape[:-2] for region in self.regions if region.bulk.dots is not None]
+        return max(shapes, default=())
+
+    @property
     def nodes(self) -> int:
         """Mesh nodes."""
         return sum(self.layer_edges) + 1
@@ -177,13 +184,15 @@ def discretise(device: Device) -> System:
     ends = list(accumulate(counts))
     kinds: dict[object, list[int]] = {}
     for index, bulk in enumerate(bulks):
-        kinds.setdefault(jax.tree.structure(bulk), []).append(index)
+        shapes = tuple(leaf.shape[:-1] for leaf in jax.tree.leaves(bulk))
+        kinds.setdefault((jax.tree.structure(bulk), shapes), []).append(index)
     regions = []
     for members in kinds.values():
 
         def spread(*leaves: Array, members: list[int] = members) -> Array:
             of_layers = zip(members, leaves, strict=True)
-            return jnp.concatenate([leaf if leaf.ndim else jnp.full(counts[i], leaf) for i, leaf in of_layers], axis=-1)
+            parts = [jnp.broadcast_to(leaf, (*leaf.shape[:-1], counts[i])) for i, leaf in of_layers]
+            return jnp.concatenate(parts, axis=-1)
 
         regions.append(
             Region(
@@ -230,8 +239,13 @@ def with_surfaces(bulk: Bulk, layer: Layer, kT: Float[Array, ""], halves: Float[
 
 def no_light(system: System) -> Light:
     """Darkness."""
-    nothing = jnp.zeros((2, system.nodes - 1))
-    return Light(nothing, nothing)
+    nothing = jnp.zeros((*system.sizes, 2, system.nodes - 1))
+    return Light(jnp.zeros((2, system.nodes - 1)), nothing)
+
+
+def over_sizes(per_size: Inexact[Array, "..."], leading: int = 0) -> Inexact[Array, "..."]:
+    """Sum over the sizes of dots: their axis, if there is one, stands between `leading` others and ends and edges."""
+    return jnp.sum(per_size, axis=tuple(range(leading, per_size.ndim - 2)))
 
 
 # --- the edges of one region -------------------------------------------------------------------------------------
@@ -252,7 +266,7 @@ class EdgeDots(NamedTuple):
     """The dots at the ends of edges."""
 
     rates: DotRates
-    populations: Float[Array, "4 2 edge"]
+    populations: Float[Array, "4 *size 2 edge"]
     recombination: Float[Array, "*carrier 2 edge"]
     """Net rate through the dots, cm^-3 s^-1; where dots are on the move, net loss of electrons and of holes to them."""
     far: Float[Array, "2 2 edge"] | None
@@ -307,13 +321,13 @@ class EdgeLinearisation(NamedTuple):
 class DotLinearisation(NamedTuple):
     """Derivatives that the dots (e, h, X) bring in."""
 
-    rows: Float[Array, "row 3 2 edge"]
+    rows: Float[Array, "row 3 *size 2 edge"]
     """Rows of the host by the dots at the same end."""
-    local: Float[Array, "3 local 2 edge"]
+    local: Float[Array, "3 local *size 2 edge"]
     """Rows of the dots by the local variables."""
-    own: Float[Array, "3 3 2 edge"]
+    own: Float[Array, "3 3 *size 2 edge"]
     """Rows of the dots by the dots."""
-    stored: Float[Array, "2 edge"]
+    stored: Float[Array, "*size 2 edge"]
     """Dots per cm^2 in half an edge."""
     change: Float[Array, "3 2 edge"] | None
     """Of the dots since the beginning of a step, where they are on the move."""
@@ -345,7 +359,7 @@ def edge_dots(
     bulk: Bulk,
     state: EdgeState,
     halves: Float[Array, "2 edge"],
-    photons: Float[Array, "2 edge"],
+    photons: Float[Array, "*size 2 edge"],
     landing: Arrival | None = None,
     escape: Escape | None = None,
     past: DotPast | None = None,
@@ -362,7 +376,8 @@ def edge_dots(
     rates = dots.rates(site, enhancement, photons / (halves * dots.density), seen)
     if past is not None:
         return _moving_dots(dots, rates, past)
-    return EdgeDots(rates, *dots.stationary(site, rates, seen))
+    populations, net, far = dots.stationary(site, rates, seen)
+    return EdgeDots(rates, populations, over_sizes(net), None if far is None else over_sizes(far, 1))
 
 
 def _moving_dots(dots: DotEnsemble, rates: DotRates, past: DotPast) -> EdgeDots:
@@ -413,7 +428,7 @@ def _balance(
     site = state.site
     charge = site.p - site.n + bulk.doping
     if bulk.dots is not None and dots is not None:
-        charge += bulk.dots.density * (dots.populations[HOLE] - dots.populations[ELECTRON])
+        charge += over_sizes(bulk.dots.density * (dots.populations[HOLE] - dots.populations[ELECTRON]))
     loss = jnp.broadcast_to(halves * recombination(bulk, site, dots) - host, (2, *site.n.shape))
     far = None
     if landing is not None:
@@ -431,7 +446,7 @@ def edge_balance(
     halves: Float[Array, "2 edge"],
     x: Float[Array, "3 2 edge"],
     host: Float[Array, "2 edge"],
-    photons: Float[Array, "2 edge"],
+    photons: Float[Array, "*size 2 edge"],
     landing: Arrival | None,
     v: Float[Array, ""],
 ) -> EdgeBalance:
@@ -459,13 +474,22 @@ def _by_carriers(function: Callable[[Site], Array], site: Site) -> tuple[Array, 
     return jax.jvp(moved, (zero, zero), (one, zero))[1], jax.jvp(moved, (zero, zero), (zero, one))[1]
 
 
+def _by_field(bulk: Bulk, site: Site) -> Float[Array, "2 edge"]:
+    """Derivative of the host's recombination by the field, V/cm."""
+
+    def moved(field: Array) -> Array:
+        return host_recombination(bulk, dataclasses.replace(site, field=field))
+
+    return jax.jvp(moved, (site.field,), (jnp.ones_like(site.field),))[1]
+
+
 def edge_linearisation(
     bulk: Bulk,
     kT: Float[Array, ""],
     halves: Float[Array, "2 edge"],
     x: Float[Array, "3 2 edge"],
     host: Float[Array, "2 edge"],
-    photons: Float[Array, "2 edge"],
+    photons: Float[Array, "*size 2 edge"],
     landing: Arrival | None,
     v: Float[Array, ""],
     past: DotPast | None = None,
@@ -480,16 +504,18 @@ def edge_linearisation(
     filled = edge_dots(bulk, state, halves, photons, landing, escape, past)
     zero = jnp.zeros_like(site.n)
     charge = jnp.stack([-site.n, site.p, zero])
-    loss = jnp.stack([*_by_carriers(lambda at: host_recombination(bulk, at), site), zero])
+    loss = jnp.stack([*_by_carriers(lambda at: host_recombination(bulk, at), site), _by_field(bulk, site)])
     rows, dots = jnp.stack([charge, loss, loss]), None
     if ensemble is not None and filled is not None and steepness is not None:
         by_local, by_dots = ensemble.slopes(filled.rates, filled.populations, steepness)
         host_by_local, host_by_dots = (sum_over_jumps(ensemble.host_stoichiometry, by) for by in (by_local, by_dots))
+        host_by_local = [over_sizes(row, 1) for row in host_by_local]
         nothing = jnp.zeros_like(host_by_local[0])
         beyond = [(0, len(nothing) - 3)] * 2 + [(0, 0)] * 2
         rows = jnp.pad(rows, beyond) - jnp.stack([nothing, *host_by_local])
         charges = [(state == HOLE) - (state == ELECTRON) for state in FILLED]
-        charge_by_dots = jnp.stack([jnp.full_like(zero, one) for one in charges]) * ensemble.density
+        of_one = [jnp.full_like(by, one) for by, one in zip(host_by_dots[0], charges, strict=True)]
+        charge_by_dots = jnp.stack(of_one) * ensemble.density
         dots = DotLinearisation(
             halves * jnp.stack([charge_by_dots, *(-by for by in host_by_dots)]),
             halves * jnp.stack(sum_over_jumps(ensemble.dot_stoichiometry, by_local)),
@@ -541,7 +567,7 @@ class Followed(NamedTuple):
     rows: Inexact[Array, "3 7 2 edge"]
     """Of the nodes, by the unknowns of the edges."""
     far: FarRows | None
-    own: Inexact[Array, "3 3 2 edge"] | None
+    own: Inexact[Array, "3 3 *size 2 edge"] | None
     """The dots' own matrix, if there are any."""
 
 
@@ -553,9 +579,11 @@ def follow(edges: EdgeLinearisation, store: Inexact[Array, ""] | float) -> Follo
     beyond = [(0, len(edges.rows) - 3)] * 2 + [(0, 0)] * 2
     local, own = edges.rows + store * jnp.pad(storage, beyond), None
     if edges.dots is not None:
-        own = store * edges.dots.stored * jnp.eye(len(FILLED))[:, :, None, None] - edges.dots.own
+        one = jnp.expand_dims(jnp.eye(len(FILLED)), range(2, edges.dots.own.ndim))
+        own = store * edges.dots.stored * one - edges.dots.own
         followed = eliminate(own, edges.dots.local.astype(own.dtype))
-        local += sum(edges.dots.rows[:, k, None] * followed[k] for k in range(len(FILLED)))
+        through = [edges.dots.rows[:, k, None] * followed[k] for k in range(len(FILLED))]
+        local += over_sizes(sum(through, jnp.zeros(())), 2)
     by_n, by_p = (jnp.asarray(columns, jnp.float64).T[:, :, None] for columns in (_OF_LOG_N, _OF_LOG_P))
     by_field = jnp.asarray(_OF_FIELD[0], jnp.float64)[:, None, None] * edges.field
     columns = [by_n, by_p, by_field]
@@ -620,7 +648,7 @@ def join_balances(system: System, u: Float[Array, "node 3"], parts: Sequence[Edg
 
 def join_rows(
     system: System, parts: Sequence[Followed]
-) -> tuple[Inexact[Array, "3 7 2 edge"], FarRows | None, list[Inexact[Array, "3 3 2 region_edge"] | None]]:
+) -> tuple[Inexact[Array, "3 7 2 edge"], FarRows | None, list[Inexact[Array, "3 3 *size 2 region_edge"] | None]]:
     """Rows of all edges, what landing places add to them, and the dots' own matrices of every region."""
     rows, far = system.join([(part.rows, part.far) for part in parts])
     return rows, far, [part.own for part in parts]
@@ -635,8 +663,10 @@ def landing_places(system: System, u: Float[Array, "node 3"]) -> Places | None:
 
     def signed(ensemble: DotEnsemble, field: Array) -> Float[Array, "2 edge"]:
         """Electrons go against the field, holes with it."""
+        weight = ensemble.density / over_sizes(jnp.atleast_2d(ensemble.density))
         electrons, holes = (
-            escape.landing_cm(field, system.kT) for escape in (ensemble.electron_escape, ensemble.hole_escape)
+            over_sizes(jnp.atleast_2d(weight * escape.landing_cm(field, system.kT)))[0]
+            for escape in (ensemble.electron_escape, ensemble.hole_escape)
         )
         return jnp.sign(field) * jnp.stack([-electrons, holes])
 
@@ -679,12 +709,28 @@ def all_dots(
 
 def populations(
     system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light
-) -> Float[Array, "4 2 edge"]:
+) -> Float[Array, "4 *size 2 edge"]:
     """Stationary dot populations at all edge ends, zeros where there are no dots."""
     parts = []
     for state, dots in all_dots(system, u, v, light):
-        parts.append(jnp.zeros((4, *state.site.n.shape)) if dots is None else dots.populations)
+        none = jnp.zeros((4, *system.sizes, *state.site.n.shape))
+        parts.append(none if dots is None else dots.populations)
     return system.join(parts)
+
+
+def mean_populations(
+    system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light
+) -> Float[Array, "4 2 edge"]:
+    """The same, averaged over all dots of an edge end, whatever their size."""
+    found = populations(system, u, v, light)
+    if not system.sizes:
+        return found
+    weights = []
+    for region in system.regions:
+        density = jnp.ones(()) if region.bulk.dots is None else region.bulk.dots.density
+        weights.append(jnp.broadcast_to(density, (*system.sizes, 1, region.lengths.size)))
+    weight = system.join(weights)
+    return over_sizes(found * weight, 1) / over_sizes(weight)
 
 
 def to_nodes(ends: Inexact[Array, "*any 2 edge"]) -> Inexact[Array, "*any node"]:

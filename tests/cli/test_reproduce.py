@@ -132,6 +132,10 @@ def test_the_packaged_alternatives_can_be_read_and_differ():
     assert set(others) == set(settings.alternatives) and all(one.reason for one in settings.alternatives.values())
     assert float(others["thick_gold"].layers["Au"].thickness_nm) == 200
     assert others["slab"].layers["QDiP"].material.dots.geometry.kind == "slab"
+    instruments = reproduce.readouts(settings)
+    assert float(instruments["drift"].corner_exponent) == 1.95
+    assert float(instruments["drift"].current_noise_A_per_rtHz) == 3e-14
+    assert instruments["slab"].kind == "noiseless" and float(instruments["slab"].illuminated_area_cm2) == 0.049
 
 
 def test_two_runs_can_be_compared(tmp_path, capsys):
@@ -152,6 +156,7 @@ def test_two_runs_can_be_compared(tmp_path, capsys):
             "alternatives.slab.device.layers.QDiP.thickness_nm=-1",
         ),
         (["alternatives.slab.device.colour=red"], "alternatives.slab.device.colour is not a known key"),
+        (["alternatives.drift.readout.corner_exponent=9"], "alternatives.drift.readout.corner_exponent=9: must be"),
         (["alternatives.mine.device=3"], "alternatives.mine.device=3: must be a group"),
     ],
 )

@@ -23,7 +23,7 @@ def spectrum(solver, state, frequencies):
     small = jax.jit(small_signal)(solver.system, state, solver.dark)
     optics = jax.jit(absorption)(solver.device, jnp.array([500.0, 1240.0]))
     frequency = jnp.asarray(frequencies, jnp.float64)
-    return checks.spectrum(small, frequency, jnp.full(len(frequencies), READ), optics, jnp.ones(()))
+    return checks.spectrum(small, frequency, jnp.full(len(frequencies), READ), optics)
 
 
 def test_capacitance_of_a_depletion_layer():

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +28,7 @@ NUMBERS = dict(
     capacitance_F=5e-12,
     temperature_K=290.0,
 )
+CORNERS = dict(voltage_corner_Hz=1e5, current_corner_Hz=3e4, corner_exponent=1.5)
 
 
 def test_noise_of_an_amplifier_is_that_of_its_circuit():
@@ -57,6 +59,35 @@ def test_an_amplifier_without_noise_adds_none():
     resistor = read(Readout, {"kind": "amplifier", "feedback_ohm": 1e6})
     kT = 4 * BOLTZMANN_EV_PER_K * ELEMENTARY_CHARGE_C * 300
     assert float(resistor.noise(*at)) == pytest.approx(kT / 1e6, rel=1e-12)
+
+
+def test_the_floor_of_an_amplifier_rises_towards_low_frequencies():
+    """S(f) - S(white) = (i_a^2 (f_i/f)^b + e_n^2 |Y + ...|^2 (f_e/f)^b): both sources doubled at their own corner."""
+    admittance = jnp.asarray(2e-7 + 3e-6j)
+    for name, other in (("voltage", "current"), ("current", "voltage")):
+        corner = CORNERS[f"{name}_corner_Hz"]
+        silent = {f"{other}_noise_{'V' if other == 'voltage' else 'A'}_per_rtHz": 0.0, "feedback_ohm": None}
+        white = Amplifier(**NUMBERS | silent).noise(admittance, jnp.asarray(2 * np.pi * corner))
+        there = Amplifier(**NUMBERS | CORNERS | silent).noise(admittance, jnp.asarray(2 * np.pi * corner))
+        assert float(there / white) == pytest.approx(2.0, rel=1e-12)
+    drift = Amplifier(current_noise_A_per_rtHz=1e-15, current_corner_Hz=1e3, corner_exponent=2.0)
+    assert float(drift.noise(admittance, jnp.asarray(2 * np.pi))) == pytest.approx(1e-30 * (1 + 1e6), rel=1e-12)
+
+
+def test_what_is_reported_goes_by_the_areas_of_its_user(cells):
+    """n-i-p cell of 1 cm^2, 0.5 of it lit: with the power of 0.7 cm^2 the responsivity is 5/7 of the true one, and D*
+    with the root of 0.7 cm^2 is 5/7 sqrt(0.7); light beside the device is lost; without areas nothing changes."""
+    alone, behind = cells[1:]
+    assert float(alone.reported_detectivity_Jones[0]) == float(alone.detectivity_Jones[0])
+    areas = {"illuminated_area_cm2": 0.5, "power_area_cm2": 0.7, "detectivity_area_cm2": 0.7}
+    for c, readout in ((alone, Noiseless(**areas)), (behind, dataclasses.replace(behind.readout, **areas))):
+        here = eqx.tree_at(lambda c: c.readout, c, readout)
+        share = here.reported_responsivity_A_per_W[0] / c.responsivity_A_per_W[0]
+        assert float(share) == pytest.approx(5 / 7, rel=1e-12)
+        ratio = here.reported_detectivity_Jones[0] / c.detectivity_Jones[0]
+        assert float(ratio) == pytest.approx(5 / 7 * np.sqrt(0.7), rel=1e-12)
+        assert float(here.detectivity_Jones[0]) == float(c.detectivity_Jones[0])
+    assert float(Noiseless(illuminated_area_cm2=2.0).reported_share(jnp.asarray(1.0))) == pytest.approx(0.5)
 
 
 @pytest.fixture(scope="module")

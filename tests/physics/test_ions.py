@@ -120,7 +120,7 @@ def test_noise_with_ions_standing_still_is_that_of_nyquist(cell):
     small = jax.jit(small_signal)(cell.system, cell.rest.state, cell.dark)
     optics = jax.jit(lambda d: absorption(d, jnp.array([500.0])))(cell.device)
     frequency = jnp.logspace(0, 9, 7)
-    found = checks.spectrum(small, frequency, jnp.full(7, 40), optics, jnp.ones(()))
+    found = checks.spectrum(small, frequency, jnp.full(7, 40), optics)
     assert jnp.max(checks.fluctuation_dissipation(cell.system, found)) < 1
 
 

@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import Solver, dot_diode, injecting_diode, nip_cell, silicon_diode
+from sample_devices import Solver, dot_diode, injecting_diode, leaky, nip_cell, silicon_diode
 
 from invdesign.analyses import checks
 from invdesign.analyses.illumination import absorption, photon_flux
@@ -27,10 +28,21 @@ def with_faces(device):
     )
 
 
+def with_flicker(device):
+    """Mobilities of the absorber and leakage that fluctuate far more than those of real films."""
+    return eqx.tree_at(
+        lambda d: (d.layers["layer1"].material.hooge_parameter, d.terminals.shunt.flicker_cm2),
+        device,
+        (jnp.asarray(1.0), jnp.asarray(1e-3)),
+    )
+
+
 DEVICES = {
     "silicon p-n": lambda: silicon_diode(area_cm2=0.01),
     "n-i-p": lambda: nip_cell(),
-    "n-i-p with shunt and series resistance": lambda: nip_cell(series_ohm=300.0, shunt_ohm_cm2=1e6),
+    "n-i-p with shunt, series resistance and 1/f noise": lambda: with_flicker(
+        nip_cell(series_ohm=300.0, shunt_ohm_cm2=1e6)
+    ),
     "n-i-p with recombining faces": lambda: with_faces(nip_cell()),
     "n-i-p between metals": lambda: nip_cell(contacts=(Schottky(work_function_eV=4.3), Schottky(work_function_eV=4.8))),
     "dots": lambda: dot_diode(),
@@ -38,6 +50,8 @@ DEVICES = {
     "dots, carriers land behind the barrier": lambda: dot_diode(
         absorber_nm=60.0, series_ohm=1e3, tunnelling=Nonlocal()
     ),
+    "n-i-p whose layers leak in the field": lambda: leaky(nip_cell(), 1e6, 1e10, 1e6),
+    "dots of three sizes": lambda: dot_diode(sizes=3),
     "dots between metals that inject": lambda: injecting_diode(),
 }
 
@@ -61,7 +75,7 @@ def lit(optics):
 def spectrum(bench, state, light, optics, points):
     frequency, edge = (jnp.asarray(np.array(column)) for column in zip(*points, strict=True))
     small = jax.jit(small_signal)(bench.system, state, light)
-    return checks.spectrum(small, frequency.astype(float), edge, optics, jnp.ones(()))
+    return checks.spectrum(small, frequency.astype(float), edge, optics, bench.device.terminals.shunt)
 
 
 def test_every_process_is_balanced_at_equilibrium(bench):

@@ -1,0 +1,114 @@
+"""Pairs that the field makes by tunnelling through the gap: a soft reverse current, against closed forms."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sample_devices import HALIDE, Solver, leaky, nip_cell
+
+from invdesign.analyses import checks
+from invdesign.analyses.noise import noise
+from invdesign.analyses.operating_point import operate
+from invdesign.analyses.small_signal import small_signal
+from invdesign.constants import ELEMENTARY_CHARGE_C
+from invdesign.processes.recombination import TunnelGeneration
+from invdesign.processes.site import Site
+
+PREFACTOR, CRITICAL, BIAS_V = 1e6, 4e5, -30.0
+
+
+@pytest.fixture(scope="module")
+def solver():
+    """n-i-p cell with an absorber of 3 um, which leaks; the layers beside it hardly do."""
+    return Solver(leaky(nip_cell(absorber_nm=3000.0), 1.0, PREFACTOR, 1.0))
+
+
+@pytest.fixture(scope="module")
+def biased(solver):
+    return solver.at(BIAS_V)
+
+
+def fields(solver, state):
+    """|F| on all edges, V/cm, and their lengths, cm."""
+    lengths = np.asarray(solver.system.lengths)
+    return np.abs(np.diff(np.asarray(state.u[:, 0]))) * float(solver.system.kT) / lengths, lengths
+
+
+def current(solver, state):
+    return abs(float(jnp.mean(checks.current_densities(solver.system, state, solver.dark))))
+
+
+def test_the_reverse_current_is_the_integral_of_the_generation(solver, biased):
+    """Leaky cell in the dark at -30 V, 0.1 MV/cm: J = q int A F^2 exp(-B/F) dx over the absorber.
+
+    1 %: the first 20 kT/qF (5 nm) at the contact layers' carriers, where n p is n_i^2, make nothing; SRH generation is
+    3e-4 of the current.
+    """
+    field, lengths = (part[20:60] for part in fields(solver, biased))
+    expected = ELEMENTARY_CHARGE_C * np.sum(PREFACTOR * field**2 * np.exp(-CRITICAL / field) * lengths)
+    assert current(solver, biased) == pytest.approx(expected, rel=0.01)
+    assert current(solver, solver.at(-10.0)) < 0.01 * expected
+
+
+def test_a_local_process_cannot_push_carriers_beyond_equilibrium():
+    """n-i-p cell with a gap of 1.58 eV, -2 V, A of 1e13: n p < n_i^2 everywhere, so that J stays below 4 q n_i mu F.
+
+    That is the current of electrons and holes whose profiles rise from nothing and meet at n_i in the middle. What
+    would be generated otherwise is a thousand times more.
+    """
+    solver = Solver(leaky(nip_cell(), 1e2, 1e13, 1e2))
+    state = solver.at(-2.0)
+    field, lengths = (part[20:60] for part in fields(solver, state))
+    intrinsic = np.sqrt(HALIDE["conduction_dos_cm3"] * HALIDE["valence_dos_cm3"])
+    intrinsic *= np.exp(-HALIDE["band_gap_eV"] / 2 / float(solver.system.kT))
+    bound = 4 * ELEMENTARY_CHARGE_C * intrinsic * HALIDE["electron_mobility_cm2_per_Vs"] * np.max(field)
+    assert 0.1 < current(solver, state) / bound < 1
+    free = ELEMENTARY_CHARGE_C * np.sum(1e13 * field**2 * np.exp(-CRITICAL / field) * lengths)
+    assert free > 500 * current(solver, state)
+
+
+def test_its_noise_is_shot_noise(solver, biased):
+    """The same at 1 Hz: pairs are made independently of carriers and of each other, S_I = 2qI. 1e-3."""
+    small = jax.jit(small_signal)(solver.system, biased, solver.dark)
+    parts = jax.jit(lambda small: noise(small, small.transfer(1.0)).by_process)(small)
+    shot = 2 * ELEMENTARY_CHARGE_C * current(solver, biased)
+    assert float(parts[TunnelGeneration.name]) == pytest.approx(shot, rel=1e-3)
+    assert float(sum(parts.values())) == pytest.approx(shot, rel=1e-3)
+
+
+def test_the_rate_is_that_of_kane_and_smooth_where_the_field_turns_round():
+    """A F^2 exp(-B/F) at 0.1 MV/cm, either way (1e-3: softened at 1 kV/cm); neither rate nor slope at F = 0."""
+    process = TunnelGeneration(prefactor=jnp.asarray(PREFACTOR), critical_field=jnp.asarray(CRITICAL))
+    one = jnp.ones(())
+
+    def backward(field):
+        return process.backward(Site(one, one, one, one, one, one, field, one))
+
+    assert float(backward(jnp.zeros(()))) == 0.0 == float(jax.grad(backward)(jnp.zeros(())))
+    assert float(backward(jnp.asarray(-1e5))) == float(backward(jnp.asarray(1e5)))
+    expected = PREFACTOR * 1e10 * np.exp(-CRITICAL / 1e5)
+    assert float(backward(jnp.asarray(1e5))) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_current_can_be_differentiated_by_its_numbers(solver):
+    """d ln I/d ln A = 1 (1 % as above) and d ln I/d ln B = -B/F = -4 at -30 V, against central differences of both.
+
+    1e-6: round-off over a step of 1e-4, and its square. 5 % for the second: the mean field is not quite 0.1 MV/cm.
+    """
+    device = solver.device
+
+    def numbers(d):
+        soft = d.layers["layer1"].material.recombination.tunnelling
+        return soft.prefactor_per_cm_s_V2, soft.critical_field_V_per_cm
+
+    def log_current(factors):
+        moved = tuple(factor * value for factor, value in zip(factors, numbers(device), strict=True))
+        return jnp.log(jnp.abs(operate(eqx.tree_at(numbers, device, moved), BIAS_V).current_A))
+
+    both, step = jax.jit(jax.value_and_grad(log_current)), 1e-4
+    slope = np.asarray(both(jnp.ones(2))[1])
+    for index in range(2):
+        up, down = (float(both(jnp.ones(2).at[index].add(sign * step))[0]) for sign in (1, -1))
+        assert slope[index] == pytest.approx((up - down) / (2 * step), rel=1e-6)
+    assert slope[0] == pytest.approx(1.0, rel=0.01) and slope[1] == pytest.approx(-4.0, rel=0.05)
