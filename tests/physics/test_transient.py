@@ -13,7 +13,14 @@ from invdesign.analyses.illumination import absorption, photon_flux
 from invdesign.analyses.operating_point import operate
 from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
-from invdesign.analyses.transient import (
+from invdesign.analyses.transient import light_pulse, rise_and_fall_times, transient_absorption
+from invdesign.constants import ELEMENTARY_CHARGE_C
+from invdesign.device.illumination import Monochromatic
+from invdesign.materials.quantum_dots import Local, Nonlocal
+from invdesign.processes.dots import EMPTY
+from invdesign.solve.assembly import discretise, no_light, populations
+from invdesign.solve.newton import Target
+from invdesign.solve.stepping import (
     DEFAULTS as SETTINGS,
     Drive,
     Sine,
@@ -21,17 +28,8 @@ from invdesign.analyses.transient import (
     TransientStatus,
     at_rest,
     integrate,
-    light_pulse,
-    rise_and_fall_times,
     take_step,
-    transient_absorption,
 )
-from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.device.illumination import Monochromatic
-from invdesign.materials.quantum_dots import Local, Nonlocal
-from invdesign.processes.dots import EMPTY
-from invdesign.solve.assembly import discretise, no_light, populations
-from invdesign.solve.newton import Target
 
 EDGES = (8, 16, 8)
 TIMES = jnp.geomspace(1e-12, 1e-2, 21)
