@@ -3,10 +3,6 @@
 Every one starts from the stationary state under the device's own light; ions stand still from then on.
 """
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar, cast
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -30,6 +26,7 @@ from invdesign.solve.stepping import (
     at_rest,
     dots_per_end,
     integrate,
+    number,
 )
 
 
@@ -66,126 +63,23 @@ def _prepared(
     return system, target, at_rest(system, outcome.state, light), outcome.converged
 
 
-def _none(target: Target) -> Target:
-    return jax.tree.map(jnp.zeros_like, target)
+class Excitation(eqx.Module):
+    """Light of one wavelength that comes on top of the device's own."""
+
+    wavelength_nm: Float[Array, ""] = eqx.field(converter=number)
+    fluence_J_per_cm2: Float[Array, ""] = eqx.field(converter=number, default=0.0)
+    """Of a pump at time zero that is shorter than everything else."""
+    irradiance_W_per_cm2: Float[Array, ""] = eqx.field(converter=number, default=0.0)
+    """Of light in a shape of time."""
+    shape: Shape = eqx.field(default_factory=Square)
 
 
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+class Response(eqx.Module):
+    """What light does to a device; optical changes are those of the active layers, averaged over their depth."""
 
-
-def _compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Compile a function, with floats as arrays, so that another number needs no other program."""
-    compiled: Any = eqx.filter_jit(function)
-
-    def as_array(value: Any) -> Any:
-        return jnp.asarray(value, jnp.float64) if isinstance(value, float) else value
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Result:
-        return compiled(*map(as_array, args), **{name: as_array(value) for name, value in kwargs.items()})
-
-    return cast(Callable[Arguments, Result], call)
-
-
-def _of_one_wavelength(
-    device: Device, wavelength_nm: Float[Array, ""] | float, per_area: Float[Array, ""] | float
-) -> Light:
-    """Photons absorbed of an irradiance (W/cm^2, per second) or of a fluence (J/cm^2)."""
-    return light_of(device, jnp.asarray(wavelength_nm, jnp.float64)[None], jnp.asarray(per_area, jnp.float64))
-
-
-# --- for users ---------------------------------------------------------------------------------------------------
-
-
-@_compiled
-def light_pulse(
-    device: Device,
-    voltage_V: Float[Array, ""] | float,
-    wavelength_nm: Float[Array, ""] | float,
-    irradiance_W_per_cm2: Float[Array, ""] | float,
-    shape: Shape,
-    times_s: Float[Array, " time"],
-    load_ohm: Float[Array, ""] | float = 0.0,
-    settings: Settings = DEFAULTS,
-) -> Transient:
-    """Light of one wavelength added to the device's own in a shape of time, from the stationary state without it.
-
-    `load_ohm` is in series with the device, besides its own series resistance; the voltage stands across all.
-    """
-    system, target, start, converged = _prepared(device, voltage_V, load_ohm)
-    added = Target(jnp.zeros(()), _of_one_wavelength(device, wavelength_nm, irradiance_W_per_cm2))
-    return integrate(system, start, Drive(target, added, shape), times_s, settings, converged)
-
-
-class Switching(eqx.Module):
-    """Rise and fall of the current when light is switched on and, after it has settled, off."""
-
-    rise_s: Float[Array, ""]
-    fall_s: Float[Array, ""]
-    """From 10 to 90 % of the change between the stationary currents; nan where the current does not get there."""
-    dark_A: Float[Array, ""]
-    lit_A: Float[Array, ""]
-    """Stationary currents."""
-    on: Transient
-    off: Transient
-
-
-@_compiled
-def rise_and_fall_times(
-    device: Device,
-    voltage_V: Float[Array, ""] | float,
-    wavelength_nm: Float[Array, ""] | float,
-    irradiance_W_per_cm2: Float[Array, ""] | float,
-    load_ohm: Float[Array, ""] | float = 50.0,
-    earliest_s: Float[Array, ""] | float = 1e-12,
-    latest_s: Float[Array, ""] | float = 1e-3,
-    points: int = 109,
-    settings: Settings = DEFAULTS,
-) -> Switching:
-    """Switch light of one wavelength on and off, on top of the device's own, and time the current.
-
-    The outputs, from `earliest_s` to `latest_s` after either switch, stand at equal ratios of time.
-    """
-    system, target, dark, converged = _prepared(device, voltage_V, load_ohm)
-    more = _of_one_wavelength(device, wavelength_nm, irradiance_W_per_cm2)
-    bright = Target(target.voltage, jax.tree.map(jnp.add, target.light, more))
-    outcome = reach(system, bright)
-    lit = at_rest(system, outcome.state, bright.light)
-    times = jnp.geomspace(earliest_s, latest_s, points)
-    ends = [current_A(system, _state(moment), at.light) for moment, at in ((dark, target), (lit, bright))]
-    runs, spans = [], []
-    for start, at, (before, after) in ((dark, bright, ends), (lit, target, ends[::-1])):
-        run = integrate(system, start, Drive(at, _none(at), Square()), times, settings, converged & outcome.converged)
-        share = (run.current_A - before) / (after - before)
-        spans.append(first_crossing(times, share, 0.9) - first_crossing(times, share, 0.1))
-        runs.append(run)
-    return Switching(spans[0], spans[1], ends[0], ends[1], runs[0], runs[1])
-
-
-def _state(moment: Moment) -> State:
-    return State(moment.u, moment.v, jnp.zeros(0))
-
-
-def first_crossing(times: Float[Array, " time"], share: Float[Array, " time"], level: float) -> Float[Array, ""]:
-    """Time at which a share of a change, zero at time zero, first reaches a level; nan if it never does.
-
-    Between outputs the rest, 1 - share, is taken to decay exponentially.
-    """
-    times = jnp.concatenate([jnp.zeros(1), times])
-    rest = -jnp.log(jnp.maximum(1 - jnp.concatenate([jnp.zeros(1), share]), 1e-3))
-    sought = -np.log1p(-level)
-    above = rest >= sought
-    place = jnp.maximum(jnp.argmax(above), 1)
-    low, high = rest[place - 1], rest[place]
-    part = (sought - low) / jnp.where(high > low, high - low, 1.0)
-    return jnp.where(jnp.any(above), times[place - 1] + part * (times[place] - times[place - 1]), jnp.nan)
-
-
-class Absorbance(eqx.Module):
-    """What a pump changes in the active layers, averaged over their depth."""
-
-    time_s: Float[Array, " time"]
+    transient: Transient
+    rest_A: Float[Array, ""]
+    """Stationary current before."""
     dots: Float[Array, " time"]
     """Rise of the mean occupation of the dots' two levels, (P_e + P_h + 2 P_X)/2: the bleach of the exciton, whose
     line absorbs in proportion to 1 - (occupation of the electron's level) - (of the hole's)."""
@@ -193,28 +87,36 @@ class Absorbance(eqx.Module):
     """Rise of (n + p)/2, to which the bleach at the host's band edge is proportional, cm^-3."""
     at_once: Float[Array, "2"]
     """Both just after the pump."""
-    transient: Transient
+
+    @property
+    def bleaches(self) -> Float[Array, "2 point"]:
+        """Of dots and host, at time zero and at the times asked for."""
+        return jnp.concatenate([self.at_once[:, None], jnp.stack([self.dots, self.host_cm3])], axis=1)
 
 
-@_compiled
-def transient_absorption(
+def excite(
     device: Device,
     voltage_V: Float[Array, ""] | float,
-    pump_wavelength_nm: Float[Array, ""] | float,
-    fluence_J_per_cm2: Float[Array, ""] | float,
+    light: Excitation,
     times_s: Float[Array, " time"],
     load_ohm: Float[Array, ""] | float = 0.0,
     settings: Settings = DEFAULTS,
-) -> Absorbance:
-    """Pump a stationary device with a short pulse and follow the occupation of its levels.
+) -> Response:
+    """Light on a device that was stationary: the current into its circuit, and the occupation of its levels.
 
-    Absorption of the pump is that of the empty device; only filling of the dots limits it (see `pumped`). The probe
-    is taken not to disturb.
+    `load_ohm` is in series with the device, besides its own series resistance; the voltage (forward positive) stands
+    across all. Absorption is that of the empty device; only filling of the dots limits that of a pump (see `pumped`).
+    A probe is taken not to disturb. Ends of a square shape must be among the times (ascending, s).
     """
     system, target, rest, converged = _prepared(device, voltage_V, load_ohm)
-    photons = _of_one_wavelength(device, pump_wavelength_nm, fluence_J_per_cm2)
-    start = pumped(system, rest, photons)
-    run = integrate(system, start, Drive(target, _none(target), Square()), times_s, settings, converged)
+    per_joule = light_of(device, light.wavelength_nm[None], jnp.ones(()))
+    pump, more = (
+        jax.tree.map(lambda photons, size=size: size * photons, per_joule)
+        for size in (light.fluence_J_per_cm2, light.irradiance_W_per_cm2)
+    )
+    start = pumped(system, rest, pump)
+    drive = Drive(target, Target(jnp.zeros(()), more), light.shape)
+    run = integrate(system, start, drive, times_s, settings, converged)
     active = _active_lengths(device, system)
 
     def levels(moment: Moment) -> Float[Array, "2"]:
@@ -226,7 +128,107 @@ def transient_absorption(
 
     before = levels(rest)
     dots, host = (jax.vmap(levels)(run.moment) - before).T
-    return Absorbance(times_s, dots, host, levels(start) - before, run)
+    rest_A = current_A(system, State(rest.u, rest.v, jnp.zeros(0)), target.light)
+    return Response(run, rest_A, dots, host, levels(start) - before)
+
+
+_excite = eqx.filter_jit(excite)
+
+
+# --- for users ---------------------------------------------------------------------------------------------------
+
+
+def light_pulse(
+    device: Device,
+    voltage_V: Float[Array, ""] | float,
+    wavelength_nm: Float[Array, ""] | float,
+    irradiance_W_per_cm2: Float[Array, ""] | float,
+    shape: Shape,
+    times_s: Float[Array, " time"],
+    load_ohm: Float[Array, ""] | float = 0.0,
+    settings: Settings = DEFAULTS,
+) -> Response:
+    """Light of one wavelength in a shape of time, from the stationary state without it: `excite`, compiled."""
+    light = Excitation(wavelength_nm, irradiance_W_per_cm2=irradiance_W_per_cm2, shape=shape)
+    return _excite(device, number(voltage_V), light, times_s, number(load_ohm), settings)
+
+
+def transient_absorption(
+    device: Device,
+    voltage_V: Float[Array, ""] | float,
+    pump_wavelength_nm: Float[Array, ""] | float,
+    fluence_J_per_cm2: Float[Array, ""] | float,
+    times_s: Float[Array, " time"],
+    load_ohm: Float[Array, ""] | float = 0.0,
+    settings: Settings = DEFAULTS,
+) -> Response:
+    """A short pump on a stationary device: `excite`, compiled. It shares the program of square pulses."""
+    light = Excitation(pump_wavelength_nm, fluence_J_per_cm2)
+    return _excite(device, number(voltage_V), light, times_s, number(load_ohm), settings)
+
+
+# --- times of rise and decay -------------------------------------------------------------------------------------
+
+
+def rise_and_fall_times(
+    response: Response, start_s: Float[Array, ""] | float, end_s: Float[Array, ""] | float
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """From 10 to 90 % of the current's change in a square pulse, and back (s); `end_s` is one of the times.
+
+    The change is that from the current before to the one at the end of the pulse, settled or not. nan where the
+    current does not get there.
+    """
+    times, current = jnp.asarray(response.transient.time_s), jnp.asarray(response.transient.current_A)
+    top = current[jnp.argmin(jnp.abs(times - end_s))]
+    share = (current - response.rest_A) / (top - response.rest_A)
+    inside, after = times > start_s, times > end_s
+    rise = [_first_crossing(times - start_s, jnp.where(inside, share, 0.0), level) for level in (0.1, 0.9)]
+    fall = [_first_crossing(times - end_s, jnp.where(after, 1 - share, 0.0), level) for level in (0.1, 0.9)]
+    return rise[1] - rise[0], fall[1] - fall[0]
+
+
+def _first_crossing(times: Float[Array, " time"], share: Float[Array, " time"], level: float) -> Float[Array, ""]:
+    """Time at which a share of a change, zero at time zero, first reaches a level; nan if it never does.
+
+    Between outputs the rest, 1 - share, is taken to decay exponentially.
+    """
+    times = jnp.concatenate([jnp.zeros(1), jnp.maximum(times, 0.0)])
+    rest = -jnp.log(jnp.maximum(1 - jnp.concatenate([jnp.zeros(1), share]), 1e-3))
+    sought = -np.log1p(-level)
+    above = rest >= sought
+    place = jnp.maximum(jnp.argmax(above), 1)
+    low, high = rest[place - 1], rest[place]
+    part = (sought - low) / jnp.where(high > low, high - low, 1.0)
+    return jnp.where(jnp.any(above), times[place - 1] + part * (times[place] - times[place - 1]), jnp.nan)
+
+
+LEFT = 0.05
+"""A signal that has fallen to this part of its peak counts as gone: only then has its whole area been seen."""
+
+
+class Decay(eqx.Module):
+    """How long a signal lasts, from its peak on. nan where it does not fall far enough while it is followed."""
+
+    peak: Float[Array, ""]
+    peak_s: Float[Array, ""]
+    one_over_e_s: Float[Array, ""]
+    """From the peak until 1/e of it is left for the first time."""
+    mean_s: Float[Array, ""]
+    """Area over peak: of a sum of exponentials their lifetimes weighted with the amplitudes."""
+
+
+def decay(times_s: Float[Array | np.ndarray, " time"], signal: Float[Array | np.ndarray, " time"]) -> Decay:
+    """Decay of a signal that is positive at its peak."""
+    times_s, signal = jnp.asarray(times_s), jnp.asarray(signal)
+    place = jnp.argmax(signal)
+    peak = signal[place]
+    after = jnp.arange(len(signal)) >= place
+    share = jnp.where(after, 1 - signal / jnp.where(peak > 0, peak, jnp.nan), 0.0)
+    since = times_s - times_s[place]
+    steps = jnp.diff(times_s) * after[:-1]
+    area = jnp.sum(steps * (signal[1:] + signal[:-1]) / 2)
+    fallen = _first_crossing(since, share, 1 - 1 / np.e)
+    return Decay(peak, times_s[place], fallen, jnp.where(share[-1] >= 1 - LEFT, area / peak, jnp.nan))
 
 
 def _active_lengths(device: Device, system: System) -> Float[Array, " edge"]:

@@ -112,7 +112,8 @@ _MESSAGES = {
 # --- light and voltage in time -----------------------------------------------------------------------------------
 
 
-def _number(value: Any) -> Float[Array, ""]:
+def number(value: Any) -> Float[Array, ""]:
+    """A float64 scalar, so that another number needs no other program."""
     return jnp.asarray(value, jnp.float64)
 
 
@@ -130,8 +131,8 @@ class Square(Shape):
     Both, if within the transient, must be among the times asked for.
     """
 
-    start_s: Float[Array, ""] = eqx.field(converter=_number, default=0.0)
-    end_s: Float[Array, ""] = eqx.field(converter=_number, default=jnp.inf)
+    start_s: Float[Array, ""] = eqx.field(converter=number, default=0.0)
+    end_s: Float[Array, ""] = eqx.field(converter=number, default=jnp.inf)
 
     def __call__(self, time_s: Float[Array, ""], middle_s: Float[Array, ""]) -> Float[Array, ""]:
         # judged in the middle, so that a step ends before a jump and the next begins after it
@@ -141,7 +142,7 @@ class Square(Shape):
 class Sine(Shape):
     """sin(2 pi f t)."""
 
-    frequency_Hz: Float[Array, ""] = eqx.field(converter=_number)
+    frequency_Hz: Float[Array, ""] = eqx.field(converter=number)
 
     def __call__(self, time_s: Float[Array, ""], middle_s: Float[Array, ""]) -> Float[Array, ""]:
         return jnp.sin(2 * jnp.pi * self.frequency_Hz * time_s)
