@@ -3,6 +3,8 @@
 Every one starts from the stationary state under the device's own light; ions stand still from then on.
 """
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,7 @@ from invdesign.solve.stepping import (
     Shape,
     Square,
     Transient,
+    TransientStatus,
     at_rest,
     dots_per_end,
     integrate,
@@ -92,6 +95,16 @@ class Response(eqx.Module):
     def bleaches(self) -> Float[Array, "2 point"]:
         """Of dots and host, at time zero and at the times asked for."""
         return jnp.concatenate([self.at_once[:, None], jnp.stack([self.dots, self.host_cm3])], axis=1)
+
+    def reached(self) -> "Response":
+        """The same with nan at times that were not reached, and for what was before if there was no start."""
+        status = self.transient.status
+        begun, there = status[0] != TransientStatus.NO_START, status == TransientStatus.REACHED
+        current, dots, host = (
+            jnp.where(there, each, jnp.nan) for each in (self.transient.current_A, self.dots, self.host_cm3)
+        )
+        rest_A, at_once = (jnp.where(begun, each, jnp.nan) for each in (self.rest_A, self.at_once))
+        return Response(dataclasses.replace(self.transient, current_A=current), rest_A, dots, host, at_once)
 
 
 def excite(
@@ -228,7 +241,8 @@ def decay(times_s: Float[Array | np.ndarray, " time"], signal: Float[Array | np.
     steps = jnp.diff(times_s) * after[:-1]
     area = jnp.sum(steps * (signal[1:] + signal[:-1]) / 2)
     fallen = _first_crossing(since, share, 1 - 1 / np.e)
-    return Decay(peak, times_s[place], fallen, jnp.where(share[-1] >= 1 - LEFT, area / peak, jnp.nan))
+    begun = jnp.where(jnp.isfinite(peak), times_s[place], jnp.nan)
+    return Decay(peak, begun, fallen, jnp.where(share[-1] >= 1 - LEFT, area / peak, jnp.nan))
 
 
 def _active_lengths(device: Device, system: System) -> Float[Array, " edge"]:

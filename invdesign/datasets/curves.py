@@ -334,6 +334,10 @@ class Photoresponse(Curve):
         return f"{float(self.reverse_bias_V):g} V reverse, {float(self.wavelength_nm):g} nm"
 
 
+SAME_TIME = 1e-9
+"""Times that agree to this part are one."""
+
+
 class _InTime(Curve):
     """What light does from time zero on."""
 
@@ -347,13 +351,15 @@ class _InTime(Curve):
             raise InputError(f"{self.columns.x_name}={first:g}: must be above 0, when the light comes")
 
     def _ask(self, excitation: Excitation, also_s: Float[Array, ""] | None, load_ohm: Float[Array, ""]) -> Ask:
-        times = self.columns.x if also_s is None else np.union1d(self.columns.x, float(also_s))
+        times = self.columns.x
+        if also_s is not None and not np.isclose(times, float(also_s), rtol=SAME_TIME, atol=0).any():
+            times = np.union1d(times, float(also_s))
         voltage, wavelength = np.array([-float(self.reverse_bias_V)]), float(self.wavelength_nm)
         return Ask(voltage, None, wavelength, load_ohm=float(load_ohm), excitation=excitation, time_s=times)
 
     def _at(self, values: Float[Array, " time"], time_s: Float[np.ndarray, "*point"] | float) -> Float[Array, "*point"]:
         """Of an answer in time, what belongs to some of its times."""
-        return values[np.searchsorted(np.asarray(self.ask.time_s), time_s)]
+        return values[np.argmin(np.abs(np.subtract.outer(np.asarray(self.ask.time_s), time_s)), axis=0)]
 
     @property
     def conditions(self) -> str:

@@ -30,7 +30,7 @@ from invdesign.results import Status
 from invdesign.schema import write
 from invdesign.solve.assembly import Light, System
 from invdesign.solve.newton import Outcome, State
-from invdesign.solve.stepping import Settings, TransientStatus
+from invdesign.solve.stepping import Settings
 
 VOLTAGE_DIGITS = 9
 """Voltages that agree to this many decimals are one."""
@@ -223,14 +223,7 @@ class Model:
 
             def follow(row: tuple, static: Any = static) -> Response:
                 arrays, voltage, light, times, load = row
-                response = excite(eqx.combine(arrays, static), voltage, light, times, load, ACCURACY)
-                reached = response.transient.status == TransientStatus.REACHED
-
-                def seen(response: Response) -> tuple[Array, ...]:
-                    return response.transient.current_A, response.dots, response.host_cm3
-
-                hidden = tuple(jnp.where(reached, each, jnp.nan) for each in seen(response))
-                return eqx.tree_at(seen, response, hidden)
+                return excite(eqx.combine(arrays, static), voltage, light, times, load, ACCURACY).reached()
 
             responses = jax.lax.map(follow, stacked)
             for place, name in enumerate(names):

@@ -26,7 +26,7 @@ from invdesign.jobs.simulation import (
     TIMES,
     Ask,
     Simulation,
-    followed,
+    numbers,
     simulate,
 )
 from invdesign.jobs.tables.common import Table, dotted, stacked
@@ -90,8 +90,8 @@ class Compared:
     detectivity_Jones: Mapping[float, float]
     """By wavelength, nm."""
     decay_change: float
-    """1/e time of the bleach after the 450 nm pump with 0.2 MV/cm over the film (bias over thickness), over that at
-    0 V."""
+    """1/e time of the bleach after the 450 nm pump with 0.2 MV/cm over the film (bias over the thickness of the
+    thickest layer), over that at 0 V."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,12 +197,12 @@ def _switched(device: Device) -> TimeResponse:
     grid = np.geomspace(EARLIEST_S, SWITCHED_S, TIMES)
     times, shape = jnp.asarray(np.concatenate([grid, SWITCHED_S + grid])), Square(0.0, SWITCHED_S)
     light = LASER_NM, ASK.irradiance_W_per_cm2, shape, times, ASK.load_ohm
-    return followed(light_pulse(device, -READ_BIAS_V, *light, ACCURACY))
+    return numbers(light_pulse(device, -READ_BIAS_V, *light, ACCURACY))
 
 
 def _pumped(device: Device, pump_nm: float, reverse_bias_V: float) -> TimeResponse:
     times = jnp.geomspace(EARLIEST_S, 1 / PULSE_RATE_HZ, 2 * TIMES)
-    return followed(transient_absorption(device, -reverse_bias_V, pump_nm, FLUENCE[pump_nm], times, 0.0, ACCURACY))
+    return numbers(transient_absorption(device, -reverse_bias_V, pump_nm, FLUENCE[pump_nm], times, 0.0, ACCURACY))
 
 
 # --- light levels and other devices --------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def compare(device: Device) -> Compared:
     """What rows ask of a comparison device."""
     density, detectivity, solved = (np.asarray(part) for part in _characterised(device))
     density, detectivity = (np.where(solved, part, np.nan) for part in (density, detectivity))
-    thickness_nm = sum(float(device.layers[name].thickness_nm) for name in device.active)
+    thickness_nm = max(float(device.layers[name].thickness_nm) for name in device.active)
     rest, strong = (_pumped(device, BLEACHING_NM, bias) for bias in (0.0, PULSE_FIELD * 0.1 * thickness_nm))
     times = np.concatenate([[0.0], rest.transient.time_s])
     lives = [float(decay(times, one.bleaches[1]).one_over_e_s) for one in (rest, strong)]

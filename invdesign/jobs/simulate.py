@@ -9,7 +9,7 @@ from rich.console import Console
 from invdesign.figures.registry import FIGURES
 from invdesign.jobs import data
 from invdesign.jobs.settings import SimulateSettings
-from invdesign.jobs.simulation import Ask, Simulation, figures_of_merit, simulate
+from invdesign.jobs.simulation import Ask, Pump, Simulation, figures_of_merit, simulate
 from invdesign.jobs.tables import TABLES, all_tables
 from invdesign.jobs.tables.common import Table, dotted
 from invdesign.processes.field_emission import FIELD_CEILING_V_PER_CM
@@ -73,6 +73,9 @@ def run(settings: SimulateSettings, folder: RunFolder | None, console: Console) 
 def asked(settings: SimulateSettings) -> Ask:
     """The settings as numbers."""
     pulse, absorption = settings.transients.light_pulse, settings.transients.transient_absorption
+    pumps = {
+        name: Pump(float(pump.wavelength_nm), float(pump.fluence_J_per_cm2)) for name, pump in absorption.pumps.items()
+    }
     return Ask(
         settings.voltage.values,
         tuple(float(bias) for bias in settings.reverse_bias_V),
@@ -84,7 +87,7 @@ def asked(settings: SimulateSettings) -> Ask:
         float(settings.irradiance_W_per_cm2),
         settings.readout,
         float(pulse.length_s) if pulse.enabled else None,
-        absorption.pumps if absorption.enabled else {},
+        pumps if absorption.enabled else {},
         float(absorption.latest_s),
     )
 
@@ -269,5 +272,9 @@ def _print(result: dict[str, Any], console: Console) -> None:
     ):
         figure = result["figures"][name]
         console.print(f"  {name} = {figure['value']:.4g}", soft_wrap=True)
+    here = next(one for one in result["biases"] if one["reverse_bias_V"] == at["reverse_bias_V"])
+    for name in EDGES:
+        if name in here:
+            console.print(f"  {name} = {here[name]:.4g}", soft_wrap=True)
     for warning in result["warnings"]:
         console.print(f"warning: {warning}", soft_wrap=True)

@@ -6,7 +6,7 @@ that takes an operating point and a frequency to admittance, noise and the respo
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,19 +29,17 @@ from invdesign.materials.optical import extrapolated
 from invdesign.results import Status
 from invdesign.solve.assembly import Light, balance, edge_states, populations
 from invdesign.solve.newton import Outcome, State, Target, current_A, equilibrium_guess
-from invdesign.solve.stepping import Settings, Square, TransientStatus
+from invdesign.solve.stepping import Settings, Square
 
 COMPARED_WAVELENGTH_NM = 975.0
 """gain.csv also has the wavelength of a common laser diode, where the paper measures, if the n,k tables reach it."""
 
 
-class Pump(Protocol):
+class Pump(NamedTuple):
     """A pulse that is shorter than everything else."""
 
-    @property
-    def wavelength_nm(self) -> Float[Array, ""]: ...
-    @property
-    def fluence_J_per_cm2(self) -> Float[Array, ""]: ...
+    wavelength_nm: float
+    fluence_J_per_cm2: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -363,13 +361,13 @@ def _pulses(device: Device, ask: Ask) -> dict[float, TimeResponse]:
     times = jnp.asarray(np.concatenate([grid, ask.pulse_s + grid]))
     shape = Square(0.0, ask.pulse_s)
     light = ask.read_wavelength_nm, ask.irradiance_W_per_cm2, shape, times, ask.load_ohm, ACCURACY
-    return {bias: followed(light_pulse(device, -bias, *light)) for bias in ask.biases_V}
+    return {bias: numbers(light_pulse(device, -bias, *light)) for bias in ask.biases_V}
 
 
 def _bleaches(device: Device, ask: Ask) -> dict[tuple[str, float], TimeResponse]:
     times = jnp.geomspace(EARLIEST_S, ask.pumped_s, 2 * TIMES)
     return {
-        (name, bias): followed(
+        (name, bias): numbers(
             transient_absorption(
                 device, -bias, pump.wavelength_nm, pump.fluence_J_per_cm2, times, ask.load_ohm, ACCURACY
             )
@@ -379,12 +377,9 @@ def _bleaches(device: Device, ask: Ask) -> dict[tuple[str, float], TimeResponse]
     }
 
 
-def followed(response: TimeResponse) -> TimeResponse:
-    """NumPy, with nan at the times that were not reached."""
-    response = jax.tree.map(np.asarray, response)
-    lost = np.asarray(response.transient.status) != TransientStatus.REACHED
-    seen = lambda r: (r.transient.current_A, r.dots, r.host_cm3)  # noqa: E731
-    return eqx.tree_at(seen, response, tuple(_hide(each, lost) for each in seen(response)))
+def numbers(response: TimeResponse) -> TimeResponse:
+    """NumPy, with nan where nothing was reached."""
+    return jax.tree.map(np.asarray, response.reached())
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:

@@ -51,8 +51,8 @@ def transient_absorption(run: Simulation) -> Table | None:
         parts.append(
             {
                 "pump": [name] * len(time),
-                "wavelength_nm": np.full(len(time), float(run.ask.pumps[name].wavelength_nm)),
-                "fluence_J_per_cm2": np.full(len(time), float(run.ask.pumps[name].fluence_J_per_cm2)),
+                "wavelength_nm": np.full(len(time), run.ask.pumps[name].wavelength_nm),
+                "fluence_J_per_cm2": np.full(len(time), run.ask.pumps[name].fluence_J_per_cm2),
                 "reverse_bias_V": np.full(len(time), bias),
                 "time_s": time,
                 "exciton_bleach": dots,
