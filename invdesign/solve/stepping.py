@@ -191,11 +191,6 @@ class Stores(eqx.Module):
     """eps E on an edge, elementary charges per cm^2."""
 
 
-def _stores(system: System) -> Stores:
-    edges = system.nodes - 1
-    return Stores(jnp.zeros((2, 2, edges)), jnp.zeros((3, 2, edges)), jnp.zeros(edges))
-
-
 class _Trial(NamedTuple):
     """A stage at trial unknowns, its dots already solved for."""
 
@@ -396,7 +391,7 @@ def take_step(
         return (rates, currents.at[index].set(terminal), change, good & solved, index + 1), trial
 
     count = len(TIMES)
-    rates = jax.tree.map(lambda one: jnp.zeros((count, *one.shape)), _stores(system))
+    rates = Stores(*(jnp.zeros((count, *shape, system.nodes - 1)) for shape in ((2, 2), (3, 2), ())))
     still = State(jnp.zeros_like(start.u), jnp.zeros_like(start.v), jnp.zeros(0))
     begin = (rates, jnp.zeros(count), still, jnp.ones((), bool), jnp.zeros((), int))
     before = jnp.asarray(WEIGHTS - DIAGONAL * np.eye(count))
