@@ -169,9 +169,10 @@ def _bleach_decay(field: float, delay_ps: float) -> Measure:
         response = s.pumped.get((BLEACHING_NM, field))
         if response is None:
             return float("nan")
-        falling = -np.gradient(np.log(response.dots), PICO * np.asarray(response.transient.time_s))
-        slope = float(np.interp(delay_ps, PICO * np.asarray(response.transient.time_s), falling))
-        return 1 / slope if slope > 0 else float("nan")
+        time = PICO * np.asarray(response.transient.time_s)
+        falling = -np.gradient(np.asarray(response.dots), time)
+        left, slope = (float(np.interp(delay_ps, time, each)) for each in (response.dots, falling))
+        return left / slope if slope > 0 else float("nan")
 
     return measure
 
@@ -454,7 +455,7 @@ INJECTION = "contacts that inject, which the default device does not have"
 FLICKER = "1/f noise"
 IONS = "mobile ions (none in the default device)"
 LEAKAGE = "injection or leakage that grows with the field: the dark current is an ohmic shunt"
-ONE_LIFE = "a second population of dots: one lifetime stands for both decays"
+REUNION = "a loss besides that of excitons: carriers caught in different dots, or set free again, have to meet first"
 RECAPTURE = "tunnelling that lands behind the barrier and is recaptured less (an option, off by default)"
 MISSING: dict[str, str] = {
     "aperture": "the lateral geometry: the model has one dimension, and light everywhere",
@@ -470,9 +471,10 @@ MISSING: dict[str, str] = {
 """Statements that the model cannot be asked, with what it lacks."""
 
 LACKS: dict[str, str] = {
-    "fast_decay_rest": ONE_LIFE,
-    "fast_decay_field": ONE_LIFE,
-    "slow_decay_rest": ONE_LIFE,
+    "fast_decay_rest": REUNION,
+    "fast_decay_field": REUNION,
+    "slow_decay_rest": REUNION,
+    "pure_decays": "a film whose carriers the field does not sweep into contacts",
     "capture_change": LOCAL,
     "tunnelling_onset_field": LEAKAGE,
     "tunnelling_onset_bias": LEAKAGE,

@@ -391,7 +391,8 @@ def take_step(
         return (rates, currents.at[index].set(terminal), change, good & solved, index + 1), trial
 
     count = len(TIMES)
-    rates = Stores(*(jnp.zeros((count, *shape, system.nodes - 1)) for shape in ((2, 2), (3, 2), ())))
+    none = Stores(*(jnp.zeros((*shape, system.nodes - 1)) for shape in ((2, 2), (3, 2), ())))
+    rates = jax.tree.map(lambda one: jnp.stack([one] * count), none)
     still = State(jnp.zeros_like(start.u), jnp.zeros_like(start.v), jnp.zeros(0))
     begin = (rates, jnp.zeros(count), still, jnp.ones((), bool), jnp.zeros((), int))
     before = jnp.asarray(WEIGHTS - DIAGONAL * np.eye(count))
