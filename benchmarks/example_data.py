@@ -1,11 +1,12 @@
 """Makes the packaged example datasets: curves of devices with other numbers than their presets, with noise.
 
-    python benchmarks/example_data.py
+    python benchmarks/example_data.py [DATASET ...]
 
 Writes invdesign/data/datasets/*.csv. The YAML files in conf/dataset say in which conditions and with which standard
 deviations; those of single numbers and short curves are printed, to be put there by hand.
 """
 
+import sys
 from pathlib import Path
 
 import equinox as eqx
@@ -18,10 +19,12 @@ from invdesign.datasets.curves import (
     Curve,
     DarkCurrentVoltage,
     Frequency,
+    LightPulse,
     LitCurrentVoltage,
     Number,
     Photoresponse,
     Spectrum,
+    TransientAbsorption,
 )
 from invdesign.datasets.model import Model
 from invdesign.device.illumination import Monochromatic
@@ -50,8 +53,15 @@ TRUTHS = {
         "terminals.series_resistance_ohm": 40.0,
         "terminals.shunt.resistance_ohm_cm2": 9e6,
     },
+    "qdip_transients": {
+        "layers.QDiP.material.dots.lifetime_s": 2.2e-9,
+        "layers.QDiP.material.dots.capture_time_s": 1.6e-12,
+        "layers.QDiP.material.dots.electron_affinity_eV": 3.94,
+    },
 }
-"""The numbers that a fit is to find, by device."""
+"""The numbers that a fit is to find, by dataset."""
+DEVICES = {"qdip_transients": "qdip_photodiode"}
+"""Whose data a dataset holds, where it is not named like its device."""
 
 
 def curve(kind: type[Curve], x_name: str, x: np.ndarray, y_name: str, **conditions) -> Curve:
@@ -60,10 +70,25 @@ def curve(kind: type[Curve], x_name: str, x: np.ndarray, y_name: str, **conditio
     return kind(data=data, relative_sigma=1.0, **conditions)
 
 
-def curves_of(device: str) -> dict[str, Curve]:
+def curves_of(dataset: str) -> dict[str, Curve]:
     """The curves of the packaged datasets, without their values."""
     density = "current_density_A_per_cm2"
-    if device == "silicon_pn":
+    if dataset == "qdip_transients":
+        after = np.geomspace(1e-7, 5e-5, 10)
+        laser = dict(reverse_bias_V=1.0, wavelength_nm=975.0, irradiance_W_per_cm2=1e-4, length_s=1e-4)
+        blue = dict(wavelength_nm=450.0, fluence_J_per_cm2=1.1e-5, reference_s=1e-11)
+        infrared = dict(wavelength_nm=1000.0, fluence_J_per_cm2=2.25e-4, reference_s=1e-10)
+        delays = np.geomspace(5e-13, 5e-8, 14)
+        return {
+            "pulse": curve(LightPulse, "time_s", _rounded(np.append(after, 1e-4 + after)), "current_A", **laser),
+            "bleach": curve(
+                TransientAbsorption, "time_s", _rounded(delays), "relative_exciton_bleach", reverse_bias_V=0.0, **blue
+            ),
+            "transfer": curve(
+                TransientAbsorption, "time_s", _rounded(delays), "relative_host_bleach", reverse_bias_V=0.0, **infrared
+            ),
+        }
+    if dataset == "silicon_pn":
         red = Monochromatic(wavelength_nm=850.0, irradiance_W_per_cm2=1e-3)
         sweep = np.linspace(-2, 0.6, 14)
         return {
@@ -103,7 +128,12 @@ def curves_of(device: str) -> dict[str, Curve]:
     }  # fmt: skip
 
 
+def _rounded(times: np.ndarray) -> np.ndarray:
+    return np.array([float(f"{time:.4g}") for time in times])
+
+
 UNITS = {
+    "pulse": ("current_nA", 1e-9),
     "lit": ("current_density_mA_per_cm2", 1e-3),
     "eqe": ("eqe_percent", 1e-2),
     "capacitance": ("capacitance_pF", 1e-12),
@@ -112,6 +142,9 @@ UNITS = {
 """Curves that are written in another unit than the model's, to show that they can be."""
 NOISE = {
     "dark": (0.02, 0.0),
+    "pulse": (0.01, 1.0),
+    "bleach": (0.0, 0.01),
+    "transfer": (0.0, 0.02),
     "lit": (0.01, 2e-3),
     "eqe": (0.01, 0.2),
     "responsivity": (0.01, 0.0),
@@ -125,8 +158,8 @@ NOISE = {
 
 
 def sample(name: str):
-    """A preset with the numbers that its example data were made with."""
-    device = invdesign.load_device(name)
+    """The device of a dataset with the numbers that its example data were made with."""
+    device = invdesign.load_device(DEVICES.get(name, name))
     paths = TRUTHS[name]
     numbers = [jax.numpy.asarray(value, jax.numpy.float64) for value in paths.values()]
     return eqx.tree_at(lambda tree: [find(tree, path)[0] for path in paths], device, numbers)
@@ -135,10 +168,13 @@ def sample(name: str):
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = RunFolder(FOLDER, "example")
-    for seed, device in enumerate(TRUTHS):
+    wanted = sys.argv[1:] or list(TRUTHS)
+    for seed, dataset in enumerate(TRUTHS):
+        if dataset not in wanted:
+            continue
         rng = np.random.default_rng(seed)
-        curves = curves_of(device)
-        predicted = jax.jit(Model(curves, invdesign.load_device(device)).predict)(sample(device))
+        curves, device = curves_of(dataset), sample(dataset)
+        predicted = jax.jit(Model(curves, device).predict)(device)
         for name, one in curves.items():
             assert bool(predicted[name].solved.all()), name
             columns = one.columns
@@ -148,12 +184,12 @@ def main() -> None:
             sigma = np.sqrt((relative * exact) ** 2 + absolute**2)
             y = np.array([float(f"{value:.5g}") for value in exact + sigma * rng.standard_normal(len(exact))])
             if name in ("bandwidth", "capacitance_frequency"):
-                print(device, name, columns.x.tolist(), header, y.tolist())
+                print(dataset, name, columns.x.tolist(), header, y.tolist())
                 continue
             table = {columns.x_name: columns.x, header: y}
             if name == "lit":
                 table["sigma_mA_per_cm2"] = np.array([float(f"{value:.3g}") for value in sigma])
-            path = folder.write_table(f"{device}_{name}", table)
+            path = folder.write_table(f"{dataset}_{name}", table)
             path.write_text(HEAD + path.read_text())
 
 

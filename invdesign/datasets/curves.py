@@ -11,6 +11,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
+from invdesign.analyses.transient import Excitation, Response
 from invdesign.constants import HC_EV_NM
 from invdesign.datasets.table import Columns, interpret, read_file
 from invdesign.device.device import Device
@@ -18,6 +19,7 @@ from invdesign.device.illumination import Dark, Illumination
 from invdesign.errors import InputError
 from invdesign.figures.registry import FIGURES
 from invdesign.schema import choice, quantity, setting
+from invdesign.solve.stepping import Square
 
 FIGURE_NAMES = tuple(figure.name for figure in FIGURES)
 DENSITY, CURRENT = "current_density_A_per_cm2", "current_A"
@@ -36,7 +38,11 @@ class Ask(NamedTuple):
     figures: tuple[str, ...] = ()
     """Names in the registry."""
     load_ohm: float = 0.0
-    """Load of `bandwidth_Hz` and of what is read at `spectrum_nm`; other figures are into a short circuit."""
+    """Load of `bandwidth_Hz`, of what is read at `spectrum_nm` and in time; other figures are into a short circuit."""
+    excitation: Excitation | None = None
+    """Light whose effect is followed in time, at one voltage."""
+    time_s: Float[np.ndarray, " time"] | None = None
+    """After it begins."""
 
 
 class Answer(NamedTuple):
@@ -47,6 +53,8 @@ class Answer(NamedTuple):
     figures: dict[str, Float[Array, " row"]]
     eqe: Float[Array, "row wavelength"]
     """|electrons in the circuit per incident photon|, into the load."""
+    response: Response | None = None
+    """In time; nan at times that were not reached."""
 
 
 class Curve(eqx.Module):
@@ -324,6 +332,96 @@ class Photoresponse(Curve):
     @property
     def conditions(self) -> str:
         return f"{float(self.reverse_bias_V):g} V reverse, {float(self.wavelength_nm):g} nm"
+
+
+SAME_TIME = 1e-9
+"""Times that agree to this part are one."""
+
+
+class _InTime(Curve):
+    """What light does from time zero on."""
+
+    x_names: ClassVar[tuple[str, ...]] = ("time_s",)
+    reverse_bias_V: Float[Array, ""] = quantity("V", lower=-1000, upper=1000, doc="positive is reverse")
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
+
+    def check(self) -> None:
+        super().check()
+        if (first := float(self.columns.x[0])) <= 0:
+            raise InputError(f"{self.columns.x_name}={first:g}: must be above 0, when the light comes")
+
+    def _ask(self, excitation: Excitation, also_s: Float[Array, ""] | None, load_ohm: Float[Array, ""]) -> Ask:
+        times = self.columns.x
+        if also_s is not None and not np.isclose(times, float(also_s), rtol=SAME_TIME, atol=0).any():
+            times = np.union1d(times, float(also_s))
+        voltage, wavelength = np.array([-float(self.reverse_bias_V)]), float(self.wavelength_nm)
+        return Ask(voltage, None, wavelength, load_ohm=float(load_ohm), excitation=excitation, time_s=times)
+
+    def _at(self, values: Float[Array, " time"], time_s: Float[np.ndarray, "*point"] | float) -> Float[Array, "*point"]:
+        """Of an answer in time, what belongs to some of its times."""
+        return values[np.argmin(np.abs(np.subtract.outer(np.asarray(self.ask.time_s), time_s)), axis=0)]
+
+    @property
+    def conditions(self) -> str:
+        return f"{float(self.reverse_bias_V):g} V reverse, {float(self.wavelength_nm):g} nm"
+
+
+class LightPulse(_InTime):
+    """Current of a square pulse of light, or of light that stays on."""
+
+    kind: ClassVar[str] = "light_pulse"
+    y_names: ClassVar[tuple[str, ...]] = (DENSITY, CURRENT, "relative_change")
+    irradiance_W_per_cm2: Float[Array, ""] = quantity("W/cm2", lower=0, open_lower=True)
+    length_s: Float[Array, ""] | None = quantity(
+        "s", lower=0, open_lower=True, default=None, doc="null: light stays on"
+    )
+    load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0)
+
+    def check(self) -> None:
+        super().check()
+        if self.columns.y_name == "relative_change" and self.length_s is None:
+            raise InputError("length_s is missing: relative_change is 1 at the end of the pulse")
+
+    @property
+    def ask(self) -> Ask:
+        shape = Square() if self.length_s is None else Square(0.0, self.length_s)
+        light = Excitation(self.wavelength_nm, irradiance_W_per_cm2=self.irradiance_W_per_cm2, shape=shape)
+        return self._ask(light, self.length_s, self.load_ohm)
+
+    def predict(self, answer: Answer) -> Float[Array, " point"]:
+        assert answer.response is not None
+        current, before = answer.response.transient.current_A, answer.response.rest_A
+        measured = self._at(current, self.columns.x)
+        if self.columns.y_name == "relative_change" and self.length_s is not None:
+            return (measured - before) / (self._at(current, float(self.length_s)) - before)
+        return measured / (answer.area_cm2 if self.columns.y_name == DENSITY else 1.0)
+
+
+class TransientAbsorption(_InTime):
+    """Bleach of the exciton or of the host after a pump shorter than everything else."""
+
+    kind: ClassVar[str] = "transient_absorption"
+    y_names: ClassVar[tuple[str, ...]] = (
+        *("exciton_bleach", "host_bleach_cm3", "relative_exciton_bleach", "relative_host_bleach"),
+    )
+    fluence_J_per_cm2: Float[Array, ""] = quantity("J/cm2", lower=0, open_lower=True, upper=1)
+    reference_s: Float[Array, ""] | None = quantity(
+        "s", lower=0, open_lower=True, default=None, doc="when a relative bleach is one; null: at the first point"
+    )
+    load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=0.0)
+
+    @property
+    def ask(self) -> Ask:
+        return self._ask(Excitation(self.wavelength_nm, self.fluence_J_per_cm2), self.reference_s, self.load_ohm)
+
+    def predict(self, answer: Answer) -> Float[Array, " point"]:
+        assert answer.response is not None
+        name = self.columns.y_name
+        bleach = answer.response.dots if "exciton" in name else answer.response.host_cm3
+        measured = self._at(bleach, self.columns.x)
+        if not name.startswith("relative"):
+            return measured
+        return measured / (measured[0] if self.reference_s is None else self._at(bleach, float(self.reference_s)))
 
 
 class Dataset(eqx.Module):

@@ -1,8 +1,8 @@
 """All curves of a dataset as functions of one device, with as few solves as they allow.
 
 Curves that share temperature, area and steady light share one walk along all their voltages, and one linearisation per
-voltage and frequency. The plan of this is made once, from the data; what a device says is then differentiable by any
-of its numbers.
+voltage and frequency. Those in time share one program. The plan of this is made once, from the data; what a device says
+is then differentiable by any of its numbers, in forward mode.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ from invdesign.analyses.noise import noise
 from invdesign.analyses.operating_point import OperatingPoint, sweep_system, under_own_light
 from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
+from invdesign.analyses.transient import Response, excite
 from invdesign.datasets.curves import Answer, Ask, Curve
 from invdesign.device.device import Device
 from invdesign.device.illumination import Dark, Illumination, Monochromatic
@@ -29,11 +30,14 @@ from invdesign.results import Status
 from invdesign.schema import write
 from invdesign.solve.assembly import Light, System
 from invdesign.solve.newton import Outcome, State
+from invdesign.solve.stepping import Settings
 
 VOLTAGE_DIGITS = 9
 """Voltages that agree to this many decimals are one."""
 NEEDS_DARK = {"dark_current_A"}
 """Figures that are read without the steady light."""
+ACCURACY = Settings(tolerance=1e-4)
+"""Of curves in time; what is left of it in a curve is some ten times smaller."""
 SLOW = ("bandwidth_Hz",)
 """Figures that search along frequencies: worked out only where they are asked for."""
 
@@ -107,6 +111,8 @@ class Model:
         for name, curve in self.curves.items():
             ask = self.asks[name]
             self._used[name] = self._environment(curve, curve.light_on(device), device)
+            if ask.excitation is not None:
+                continue
             self._dark[name] = self._used[name]
             if NEEDS_DARK & set(ask.figures):
                 self._dark[name] = self._environment(curve, Dark(), device)
@@ -137,13 +143,20 @@ class Model:
             if isinstance(light, Dark):
                 each.light = Monochromatic(wavelength_nm=bright.wavelength_nm, irradiance_W_per_cm2=jnp.zeros(()))
 
-    def _batched(self, device: Device) -> list[_Batch]:
+    def _alike(self, device: Device) -> list[list[int]]:
+        """Environments whose devices differ in numbers only."""
         alike: dict[str, list[int]] = {}
         for number, each in enumerate(self._environments):
             shapes = jax.tree.map(jnp.shape, eqx.filter(each.of(device), eqx.is_array))
             alike.setdefault(str(shapes), []).append(number)
+        return list(alike.values())
+
+    def _batched(self, device: Device) -> list[_Batch]:
         batches = []
-        for members in alike.values():
+        for group in self._alike(device):
+            members = [number for number in group if self._environments[number].voltages]
+            if not members:
+                continue
             walks = [_walk(self._environments[number].voltages) for number in members]
             longest = max(len(walk) for walk in walks)
             filled = [np.append(walk, np.full(longest - len(walk), walk[-1])) for walk in walks]
@@ -185,6 +198,44 @@ class Model:
 
     def predict(self, device: Device) -> dict[str, Prediction]:
         """What the model says to every curve. Values at points that were not solved mean nothing."""
+        predictions = self._in_time(device) | (self._stationary(device) if self._batches else {})
+        return {name: predictions[name] for name in self.curves}
+
+    def _in_time(self, device: Device) -> dict[str, Prediction]:
+        """Curves that follow light in time, one after the other."""
+        predictions = {}
+        for members in self._alike(device):
+            names = [n for n, ask in self.asks.items() if ask.excitation is not None and self._used[n] in members]
+            if not names:
+                continue
+            asks = [self.asks[name] for name in names]
+            times = [np.asarray(ask.time_s) for ask in asks]
+            longest = max(map(len, times))
+            rows = (
+                [self._arrays(self._used[name], device) for name in names],
+                [jnp.asarray(ask.voltage_V[0]) for ask in asks],
+                [ask.excitation for ask in asks],
+                [jnp.asarray(np.append(at, np.full(longest - len(at), at[-1]))) for at in times],
+                [jnp.asarray(ask.load_ohm) for ask in asks],
+            )
+            stacked = tuple(jax.tree.map(lambda *leaves: jnp.stack(leaves), *column) for column in rows)
+            static = self._statics(members[0], device)
+
+            def follow(row: tuple, static: Any = static) -> Response:
+                arrays, voltage, light, times, load = row
+                return excite(eqx.combine(arrays, static), voltage, light, times, load, ACCURACY).reached()
+
+            responses = jax.lax.map(follow, stacked)
+            for place, name in enumerate(names):
+                area = self._environments[self._used[name]].of(device).area_cm2
+                response = jax.tree.map(lambda x, place=place: x[place], responses)
+                nothing = jnp.zeros(0)
+                values = self.curves[name].predict(Answer(area, nothing, {}, jnp.zeros((0, 0)), response))
+                predictions[name] = Prediction(values, jnp.isfinite(values))
+        return predictions
+
+    def _stationary(self, device: Device) -> dict[str, Prediction]:
+        """Curves that are read from operating points and small signals."""
         devices = [
             jax.tree.map(lambda *leaves: jnp.stack(leaves), *(self._arrays(number, device) for number in batch.members))
             for batch in self._batches
@@ -202,7 +253,7 @@ class Model:
         statuses = jnp.concatenate([each.status.reshape(-1) for each in sweeps])
         predictions = {}
         for batch, stacked, static, swept in zip(self._batches, devices, statics, sweeps, strict=True):
-            own = [name for name in self.curves if self._used[name] in batch.members]
+            own = [name for name in self._dark if self._used[name] in batch.members]
             responses = self._respond(batch, own, stacked, static, swept, currents, device)
             for name in own:
                 ask, number = self.asks[name], self._used[name]
@@ -215,7 +266,7 @@ class Model:
                 if len(values) != len(places):  # a photo-response has a reference point, one spectrum many wavelengths
                     solved = jnp.full(len(values), jnp.all(solved))
                 predictions[name] = Prediction(values, solved & jnp.isfinite(values))
-        return {name: predictions[name] for name in self.curves}
+        return predictions
 
     def _arrays(self, number: int, device: Device) -> Any:
         return eqx.filter(self._environments[number].of(device), eqx.is_array)

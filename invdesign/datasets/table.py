@@ -29,6 +29,8 @@ UNITS: dict[str, dict[str, float]] = {
     "Hz": {"kHz": 1e3, "MHz": 1e6, "GHz": 1e9},
     "nm": {"um": 1e3},
     "V": {"mV": 1e-3},
+    "s": {"ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12, "fs": 1e-15},
+    "cm3": {},
     "A": {"mA": 1e-3, "uA": 1e-6, "nA": 1e-9, "pA": 1e-12},
     "F": {"uF": 1e-6, "nF": 1e-9, "pF": 1e-12},
     "": {"percent": 1e-2},

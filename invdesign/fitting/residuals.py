@@ -81,10 +81,8 @@ class Residuals:
             rows = jnp.concatenate([whiten(values, solved, measured), prior(z)])
             return rows, (rows, ~solved, values)
 
-        # forward mode costs as much as there are parameters, reverse mode as there are points
-        differentiate = jax.jacfwd if len(self.names) <= len(measured.y) else jax.jacrev
         begun = time.monotonic()
-        lowered = jax.jit(differentiate(residual, has_aux=True)).lower(jnp.zeros(len(self.names)), measured)
+        lowered = jax.jit(jax.jacfwd(residual, has_aux=True)).lower(jnp.zeros(len(self.names)), measured)
         on_cpu = jax.default_backend() == "cpu"
         self._compiled = lowered.compile(compiler_options=QUICK_COMPILATION if on_cpu else None)
         self.compile_s = time.monotonic() - begun

@@ -9,19 +9,25 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
+from invdesign.analyses.transient import decay, rise_and_fall_times
 from invdesign.constants import HC_EV_NM
 from invdesign.jobs.reproduction import (
     ASK,
+    BLEACHING_NM,
     BLUE_NM,
     COOLING_K,
     EXCITON_NM,
+    FLUENCE,
     LASER_NM,
+    PULSE_FIELD,
+    PULSE_RATE_HZ,
     READ_BIAS_V,
     RED_NM,
+    SWITCHED_S,
+    TRANSFER_NM,
     Solved,
     crossing,
     emission_rate,
-    exit_rates,
     field_shares,
     measured_noise,
 )
@@ -29,8 +35,6 @@ from invdesign.jobs.reproduction import (
 Measure = Callable[[Solved], float | None]
 
 PICO, PERCENT = 1e12, 100.0
-PULSE_FIELD = 0.2
-"""MV/cm, of the transient absorption."""
 COLD_BIAS_V = 3.0
 """Where noise before and after cooling is read; the paper does not say."""
 FAINT = 0.1
@@ -165,9 +169,34 @@ def _capture_change(s: Solved) -> float:
     return crossing(table["field_V_per_cm"] / 1e6, rate / rate[0], 2.0, logarithmic=True)
 
 
-def _exciton_decay(field: float) -> Measure:
-    """Life of the state with both carriers, ps."""
-    return lambda s: PICO / sum(exit_rates(s, field))
+def _bleach_decay(field: float, delay_ps: float) -> Measure:
+    """Time constant of the exciton's bleach at a delay after the 450 nm pump, -s/(ds/dt), ps; nan while it rises."""
+
+    def measure(s: Solved) -> float:
+        response = s.pumped.get((BLEACHING_NM, field))
+        if response is None:
+            return float("nan")
+        time = PICO * np.asarray(response.transient.time_s)
+        falling = -np.gradient(np.asarray(response.dots), time)
+        left, slope = (float(np.interp(delay_ps, time, each)) for each in (response.dots, falling))
+        return left / slope if slope > 0 else float("nan")
+
+    return measure
+
+
+def _host_decay(s: Solved) -> float:
+    """1/e time of the host's bleach in the field over that without, after the pump that dots absorb."""
+    if (TRANSFER_NM, PULSE_FIELD) not in s.pumped:
+        return float("nan")
+    both = [s.pumped[TRANSFER_NM, field] for field in (PULSE_FIELD, 0.0)]
+    lives = [float(decay(one.transient.time_s, one.host_cm3).one_over_e_s) for one in both]
+    return lives[0] / lives[1]
+
+
+def _pure_decays(s: Solved) -> float | None:
+    """Larger ratio, of the longer over the shorter decay, of dots alone and of the host alone."""
+    changes = [other.decay_change for other in s.compared.values()]
+    return float(np.max([max(change, 1 / change) for change in changes])) if changes else None
 
 
 def _injection_time(s: Solved) -> float:
@@ -261,8 +290,8 @@ def _bandwidth(bias: float) -> Measure:
 
 
 def _rise_time(s: Solved) -> float:
-    """10 to 90 % of a single pole with the bandwidth, microseconds."""
-    return 1e6 * np.log(9) / (2 * np.pi * s.figure("bandwidth_Hz", READ_BIAS_V))
+    """10 to 90 % of the current of a square pulse, or its fall if that is longer, microseconds."""
+    return 1e6 * max(float(each) for each in rise_and_fall_times(s.switched, 0.0, SWITCHED_S))
 
 
 def _gain_bandwidth(s: Solved) -> float:
@@ -370,11 +399,18 @@ MEASURES: dict[str, Measure] = {
     "tunnelling_onset_field": _tunnelling_onset("mean_field_V_per_cm", 1e-6),
     "tunnelling_onset_bias": _tunnelling_onset("voltage_V", -1.0),
     "breakdown_bias": _breakdown,
-    "fast_decay_rest": _exciton_decay(0.0),
-    "fast_decay_field": _exciton_decay(PULSE_FIELD),
-    "slow_decay_rest": _exciton_decay(0.0),
+    "fast_decay_rest": _bleach_decay(0.0, 164.0),
+    "fast_decay_field": _bleach_decay(PULSE_FIELD, 76.0),
+    "slow_decay_rest": _bleach_decay(0.0, 1500.0),
     "injection_time": _injection_time,
     "pulse_field": lambda s: PULSE_FIELD,
+    "pulse_wavelength": lambda s: BLEACHING_NM,
+    "pulse_fluence": lambda s: 1e6 * FLUENCE[BLEACHING_NM],
+    "transfer_wavelength": lambda s: TRANSFER_NM,
+    "transfer_fluence": lambda s: 1e6 * FLUENCE[TRANSFER_NM],
+    "pulse_rate": lambda s: PULSE_RATE_HZ,
+    "host_decay": _host_decay,
+    "pure_decays": _pure_decays,
     "rectification": _rectification,
     "dark_against_dots": _dark_against_dots,
     "flat_responsivity": lambda s: 1e3 * _responsivity(s, 0.0),
@@ -432,31 +468,24 @@ INPUTS = frozenset(
             "host_gap",
         ),
         *("electron_offset", "dot_permittivity", "host_permittivity", "thermalisation_time", "capture_field"),
-        *("pulse_field", "breakdown_bias", "shot_noise", "cooling", "stability_bias"),
+        *("pulse_field", "pulse_wavelength", "pulse_fluence", "transfer_wavelength", "transfer_fluence", "pulse_rate"),
+        *("breakdown_bias", "shot_noise", "cooling", "stability_bias"),
     )
 )
 """Statements that went into the device or into the question: to meet them is no result of the model."""
 
-TRANSIENTS = "transients under a pulse"
 LOCAL = "tunnelling that lands behind the barrier (off by default): locally the field drives emission and capture alike"
 INJECTION = "contacts that inject, which the default device does not have"
 FLICKER = "1/f noise at 0 V, which a device cannot have: that of an instrument (readout)"
 IONS = "mobile ions (none in the default device)"
 LEAKAGE = "injection or leakage that grows with the field: the dark current is an ohmic shunt"
-ONE_LIFE = "a second population of dots: one lifetime stands for both decays"
+REUNION = "a loss besides that of excitons: carriers caught in different dots, or set free again, have to meet first"
 RECAPTURE = "tunnelling that lands behind the barrier and is recaptured less (an option, off by default)"
 MISSING: dict[str, str] = {
     "eqe_chopping": "a chopper: the response is that to a weak sine, at 1 kHz",
     "eqe_irradiance": "a level of light: the response is that to weak light",
     "wavefunctions": "wave functions inside a dot",
     "emission_over_capture": LOCAL,
-    "pulse_wavelength": TRANSIENTS,
-    "pulse_fluence": TRANSIENTS,
-    "transfer_wavelength": TRANSIENTS,
-    "transfer_fluence": TRANSIENTS,
-    "pulse_rate": TRANSIENTS,
-    "host_decay": TRANSIENTS,
-    "pure_decays": TRANSIENTS,
     "gain_origin": INJECTION,
     "flicker_origin": "an origin of 1/f noise: its strength is put in, by material and for the leakage",
     "stability": "ageing",
@@ -464,9 +493,10 @@ MISSING: dict[str, str] = {
 """Statements that the model cannot be asked, with what it lacks."""
 
 LACKS: dict[str, str] = {
-    "fast_decay_rest": ONE_LIFE,
-    "fast_decay_field": ONE_LIFE,
-    "slow_decay_rest": ONE_LIFE,
+    "fast_decay_rest": REUNION,
+    "fast_decay_field": REUNION,
+    "slow_decay_rest": REUNION,
+    "pure_decays": "a film whose carriers the field does not sweep into contacts",
     "capture_change": LOCAL,
     "tunnelling_onset_field": LEAKAGE,
     "tunnelling_onset_bias": LEAKAGE,

@@ -15,7 +15,7 @@ from invdesign.analyses.readout import Readout
 from invdesign.device.device import Device
 from invdesign.jobs import data
 from invdesign.jobs.measures import INPUTS, LACKS, MEASURES, MISSING
-from invdesign.jobs.reproduction import Compared, Solved, bleach, compare, films, local_fields, solve
+from invdesign.jobs.reproduction import Compared, Solved, bleaches, compare, films, local_fields, solve
 from invdesign.jobs.settings import ReproduceSettings
 from invdesign.jobs.simulate import SCHEMA, warnings as limits_of_the_model
 from invdesign.jobs.tables import TABLES, all_tables
@@ -37,7 +37,7 @@ OWN_TABLES = {
     "alternatives": "the model's value of every statement for the device and for each alternative",
     "films": "absorptance (1 - R - T) of films on glass: of the host, of dots alone, of dots in the host",
     "local_fields": "mean field of the film in the dark, and the fields in its dots and in its host",
-    "bleach": "bleach of one excited dot whose carriers do not come back",
+    "bleaches": "bleach of exciton and host after the pumps, at 0 V and where the field of the film is 0.2 MV/cm",
     "linearity": "responsivity to steady light of 975 nm at 1 V reverse, from lit and dark operating points",
 }
 
@@ -305,7 +305,7 @@ def _tables(
         },
         "films": films(solved.device, settings.compared.get("cqd_only")),
         "local_fields": local_fields(solved),
-        "bleach": bleach(solved),
+        "bleaches": bleaches(solved),
         "linearity": {
             "irradiance_W_per_cm2": light.irradiance_W_per_cm2,
             "responsivity_A_per_W": light.responsivity_A_per_W,

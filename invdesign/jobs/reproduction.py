@@ -15,22 +15,43 @@ from jaxtyping import Array, Float
 
 from invdesign.analyses.operating_point import OperatingPoint, operate
 from invdesign.analyses.readout import Noiseless, Readout
+from invdesign.analyses.transient import Response as TimeResponse, decay, light_pulse, transient_absorption
 from invdesign.device.device import Device
 from invdesign.device.illumination import Monochromatic
 from invdesign.figures.registry import characterise
-from invdesign.jobs.simulation import COMPARED_WAVELENGTH_NM, Ask, Simulation, simulate
-from invdesign.jobs.tables.common import Table, dotted
+from invdesign.jobs.simulation import (
+    ACCURACY,
+    COMPARED_WAVELENGTH_NM,
+    EARLIEST_S,
+    TIMES,
+    Ask,
+    Simulation,
+    numbers,
+    simulate,
+)
+from invdesign.jobs.tables.common import Table, dotted, stacked
 from invdesign.jobs.tables.currents import jv, mean_field
 from invdesign.jobs.tables.dots import capture, rates
 from invdesign.materials.optical import extrapolated
 from invdesign.materials.quantum_dots import DotsInHost
 from invdesign.optics.stack import solve as solve_stack
+from invdesign.solve.stepping import Square
 
 EXCITON_NM, LASER_NM, BLUE_NM, RED_NM = 1240.0, COMPARED_WAVELENGTH_NM, 400.0, 600.0
 """Exciton of the dots, laser diode, the other wavelength of the paper's EQE, and one in the middle of the visible."""
 READ_BIAS_V = 1.0
 """Reverse bias of rows whose bias the paper does not state: that of its stability test."""
 COOLING_K = 25.0
+PULSE_FIELD = 0.2
+"""MV/cm, of the transient absorption."""
+BLEACHING_NM, TRANSFER_NM = 450.0, 1000.0
+"""Pumps that show the bleach of the exciton, and the transfer from dots to host."""
+FLUENCE = {BLEACHING_NM: 11e-6, TRANSFER_NM: 225e-6}
+"""J/cm2, by the pump's wavelength."""
+PULSE_RATE_HZ = 5e3
+"""Of the pumps: their effect is followed until the next one."""
+SWITCHED_S = 1e-3
+"""Length of the square pulse, a hundred times what the paper's device takes to rise."""
 BIASES_V = (0.0, 0.3, 0.5, 1.0, 2.0, 3.0, 6.0)
 ASK = Ask(
     voltage_V=np.round(np.arange(-7.0, 1.01, 0.25), 9),
@@ -68,6 +89,9 @@ class Compared:
     dark_current_density_A_per_cm2: float
     detectivity_Jones: Mapping[float, float]
     """By wavelength, nm."""
+    decay_change: float
+    """1/e time of the bleach after the 450 nm pump with 0.2 MV/cm over the film (bias over the thickness of the
+    thickest layer), over that at 0 V."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +105,11 @@ class Solved:
     compared: Mapping[str, Compared]
     tables: Mapping[str, Table]
     """jv, rates and capture of `invdesign simulate`."""
+    switched: TimeResponse
+    """A square pulse of the laser at `READ_BIAS_V`, into the load."""
+    pumped: Mapping[tuple[float, float], TimeResponse]
+    """Transient absorption by the pump's wavelength (nm) and the film's field (MV/cm): none, which is 0 V, or
+    `PULSE_FIELD`, unless no bias of the sweep reaches it."""
 
     @property
     def device(self) -> Device:
@@ -157,10 +186,29 @@ def solve(device: Device, compared: Mapping[str, Compared], readout: Readout) ->
     run = simulate(device, ask)
     cold = simulate(dataclasses.replace(device, temperature_K=device.temperature_K - COOLING_K), ask)
     tables = {name: table for name, make in TABLES.items() if (table := make(run)) is not None}
-    return Solved(run, cold, linearity(device), compared, tables)
+    solved = Solved(run, cold, linearity(device), compared, tables, _switched(device), {})
+    strong = crossing(solved.reverse_bias_V, solved.film_field_MV_per_cm, PULSE_FIELD)
+    biases = {0.0: 0.0} | ({PULSE_FIELD: strong} if np.isfinite(strong) else {})
+    pumped = {(pump, field): _pumped(device, pump, bias) for pump in FLUENCE for field, bias in biases.items()}
+    return dataclasses.replace(solved, pumped=pumped)
 
 
 TABLES: dict[str, Callable[[Simulation], Table | None]] = {"jv": jv, "rates": rates, "capture": capture}
+
+
+# --- response in time ----------------------------------------------------------------------------------------------
+
+
+def _switched(device: Device) -> TimeResponse:
+    grid = np.geomspace(EARLIEST_S, SWITCHED_S, TIMES)
+    times, shape = jnp.asarray(np.concatenate([grid, SWITCHED_S + grid])), Square(0.0, SWITCHED_S)
+    light = LASER_NM, ASK.irradiance_W_per_cm2, shape, times, ASK.load_ohm
+    return numbers(light_pulse(device, -READ_BIAS_V, *light, ACCURACY))
+
+
+def _pumped(device: Device, pump_nm: float, reverse_bias_V: float) -> TimeResponse:
+    times = jnp.geomspace(EARLIEST_S, 1 / PULSE_RATE_HZ, 2 * TIMES)
+    return numbers(transient_absorption(device, -reverse_bias_V, pump_nm, FLUENCE[pump_nm], times, 0.0, ACCURACY))
 
 
 # --- light levels and other devices --------------------------------------------------------------------------------
@@ -202,7 +250,12 @@ def compare(device: Device) -> Compared:
     """What rows ask of a comparison device."""
     density, detectivity, solved = (np.asarray(part) for part in _characterised(device))
     density, detectivity = (np.where(solved, part, np.nan) for part in (density, detectivity))
-    return Compared(abs(float(density)), dict(zip((EXCITON_NM, RED_NM), map(float, detectivity), strict=True)))
+    thickness_nm = max(float(device.layers[name].thickness_nm) for name in device.active)
+    rest, strong = (_pumped(device, BLEACHING_NM, bias) for bias in (0.0, PULSE_FIELD * 0.1 * thickness_nm))
+    times = np.concatenate([[0.0], rest.transient.time_s])
+    lives = [float(decay(times, one.bleaches[1]).one_over_e_s) for one in (rest, strong)]
+    by_wavelength = dict(zip((EXCITON_NM, RED_NM), map(float, detectivity), strict=True))
+    return Compared(abs(float(density)), by_wavelength, lives[1] / lives[0])
 
 
 # --- reading curves ------------------------------------------------------------------------------------------------
@@ -221,7 +274,7 @@ def crossing(x: np.ndarray, y: np.ndarray, level: float, *, logarithmic: bool = 
     return float(np.exp(at) if logarithmic else at)
 
 
-# --- films on glass, and one excited dot ---------------------------------------------------------------------------
+# --- films on glass, fields, and emission of one dot ----------------------------------------------------------------
 
 
 def films(device: Device, dots_alone: Device | None) -> Table:
@@ -268,37 +321,19 @@ def field_shares(solved: Solved) -> tuple[float, float]:
     return inside, (1 - fraction * inside) / (1 - fraction)
 
 
-def bleach(solved: Solved) -> Table:
-    """Decay of the bleach of one excited dot whose carriers do not come back, without field and at 0.2 MV/cm.
-
-    The state with both carriers is left by recombination and by either carrier's emission, those with one by its
-    emission; the bleach is half the number of carriers left. With a, b the emission rates of electron and hole and k
-    recombination: P_X = exp(-g t), g = a + b + k, and P_h = a (exp(-b t) - exp(-g t))/(g - b), P_e likewise.
-    """
-    time = np.concatenate([[0.0], np.logspace(0, 4, 81)])
-    parts = []
-    for field in (0.0, 0.2):
-        electron, hole, recombination = exit_rates(solved, field)
-        total = electron + hole + recombination
-        t = time * 1e-12
-        both = np.exp(-total * t)
-        only_hole = electron * (np.exp(-hole * t) - both) / (total - hole)
-        only_electron = hole * (np.exp(-electron * t) - both) / (total - electron)
-        parts.append((field, both + (only_hole + only_electron) / 2))
-    return {
-        "field_MV_per_cm": np.repeat([field for field, _ in parts], len(time)),
-        "time_ps": np.tile(time, len(parts)),
-        "bleach": np.concatenate([part for _, part in parts]),
-    }
-
-
-def exit_rates(solved: Solved, field_MV_per_cm: float) -> tuple[float, float, float]:
-    """Emission of the electron and of the hole of an excited dot, and its recombination, 1/s."""
-    return (
-        emission_rate(solved, "electron", field_MV_per_cm),
-        emission_rate(solved, "hole", field_MV_per_cm),
-        float(solved.film.recombination_rate_per_s),
-    )
+def bleaches(solved: Solved) -> Table:
+    """Transient absorption of the device, pump by pump and field by field."""
+    parts = [
+        {
+            "pump_nm": np.full(len(response.transient.time_s), pump),
+            "field_MV_per_cm": np.full(len(response.transient.time_s), field),
+            "time_ps": 1e12 * np.asarray(response.transient.time_s),
+            "exciton_bleach": response.dots,
+            "host_bleach_cm3": response.host_cm3,
+        }
+        for (pump, field), response in solved.pumped.items()
+    ]
+    return stacked(parts)
 
 
 def emission_rate(solved: Solved, carrier: str, field_MV_per_cm: float) -> float:

@@ -22,6 +22,37 @@ from invdesign.optimize.settings import OptimizerSettings
 from invdesign.schema import InputError, find, quantity, setting
 
 
+class LightPulse(eqx.Module):
+    """A square pulse of the light of the lit curves, at the wavelength of interest and into the load."""
+
+    enabled: bool = setting(default=False)
+    length_s: Float[Array, ""] = quantity(
+        "s", lower=1e-12, upper=1e3, default=1e-3, doc="of the pulse, and of the time after it that is followed"
+    )
+
+
+class Pump(eqx.Module):
+    """A pulse that is shorter than everything else."""
+
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
+    fluence_J_per_cm2: Float[Array, ""] = quantity("J/cm2", lower=0, open_lower=True, upper=1)
+
+
+class TransientAbsorption(eqx.Module):
+    """Bleach of dots and host after a pump, at every bias."""
+
+    enabled: bool = setting(default=False)
+    latest_s: Float[Array, ""] = quantity("s", lower=1e-12, upper=1e3, default=1e-4, doc="end of what is followed")
+    pumps: dict[str, Pump] = eqx.field(default_factory=dict)
+
+
+class Transients(eqx.Module):
+    """Responses in time."""
+
+    light_pulse: LightPulse = LightPulse()
+    transient_absorption: TransientAbsorption = TransientAbsorption()
+
+
 class SimulateSettings(eqx.Module):
     """`invdesign simulate`."""
 
@@ -36,6 +67,7 @@ class SimulateSettings(eqx.Module):
     irradiance_W_per_cm2: Float[Array, ""] = quantity(
         "W/cm2", lower=0, open_lower=True, default=1e-4, doc="light of the lit curves, unless the device has its own"
     )
+    transients: Transients = Transients()
     outputs: str = setting(default="outputs", doc="folder of all results")
     compile_cache: bool = setting(default=True, doc="keep compiled programs in the user's cache directory")
 

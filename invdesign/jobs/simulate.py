@@ -1,6 +1,6 @@
 """invdesign simulate: everything about one device, as tables, figures and a report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,21 +9,25 @@ from rich.console import Console
 from invdesign.figures.registry import FIGURES
 from invdesign.jobs import data
 from invdesign.jobs.settings import SimulateSettings
-from invdesign.jobs.simulation import Ask, Simulation, figures_of_merit, simulate
+from invdesign.jobs.simulation import Ask, Pump, Simulation, figures_of_merit, simulate
 from invdesign.jobs.tables import TABLES, all_tables
-from invdesign.jobs.tables.common import dotted
+from invdesign.jobs.tables.common import Table, dotted
 from invdesign.processes.field_emission import FIELD_CEILING_V_PER_CM
 from invdesign.report.figures import draw
 from invdesign.report.html import write as write_report
 from invdesign.results import Status
 from invdesign.run.folder import RunFolder
 from invdesign.schema import InputError, write
+from invdesign.solve.stepping import TransientStatus
 
 SCHEMA = "invdesign/result/1"
 FAINT = 1e-3
 """Absorptance of the active layers below which figures of merit at that wavelength say little."""
 PERCOLATION = 0.3
 """Volume fraction near which spheres at random begin to touch across the whole layer."""
+EDGES = ("rise_s", "fall_s")
+UNSETTLED = 0.01
+"""Part of a pulse's change that may come in its second half: with more, its rise is cut off."""
 SATURATION = 0.5
 """Part of the ceiling field from which emission is visibly less than the formula's (1.5 % there)."""
 
@@ -33,6 +37,14 @@ def check(settings: SimulateSettings) -> None:
     if not settings.reverse_bias_V:
         raise InputError("reverse_bias_V: the list is empty; give at least one bias, e.g. [0, 1]")
     wavelengths = {"objective": settings.objective.wavelengths_nm[:1], "spectrum": settings.spectrum.values}
+    absorption = settings.transients.transient_absorption
+    if absorption.enabled and not absorption.pumps:
+        raise InputError(
+            "transients.transient_absorption.pumps: there are none; give e.g. {blue: {wavelength_nm: 450, "
+            "fluence_J_per_cm2: 1e-6}}"
+        )
+    for name, pump in absorption.pumps.items() if absorption.enabled else ():
+        wavelengths[f"transients.transient_absorption.pumps.{name}"] = np.array([float(pump.wavelength_nm)])
     data.require(settings.device, wavelengths)
 
 
@@ -48,7 +60,7 @@ def run(settings: SimulateSettings, folder: RunFolder | None, console: Console) 
     for name, table in tables.items():
         folder.write_table(name, table)
     folder.write_yaml("device.yaml", write(settings.device))
-    result = summary(settings, simulation, list(tables))
+    result = summary(settings, simulation, tables)
     folder.write_json("result.json", result)
     folder.update_manifest(sources=data.sources(settings.device))
     console.print("drawing the figures")
@@ -60,6 +72,10 @@ def run(settings: SimulateSettings, folder: RunFolder | None, console: Console) 
 
 def asked(settings: SimulateSettings) -> Ask:
     """The settings as numbers."""
+    pulse, absorption = settings.transients.light_pulse, settings.transients.transient_absorption
+    pumps = {
+        name: Pump(float(pump.wavelength_nm), float(pump.fluence_J_per_cm2)) for name, pump in absorption.pumps.items()
+    }
     return Ask(
         settings.voltage.values,
         tuple(float(bias) for bias in settings.reverse_bias_V),
@@ -70,6 +86,9 @@ def asked(settings: SimulateSettings) -> Ask:
         float(settings.load_ohm),
         float(settings.irradiance_W_per_cm2),
         settings.readout,
+        float(pulse.length_s) if pulse.enabled else None,
+        pumps if absorption.enabled else {},
+        float(absorption.latest_s),
     )
 
 
@@ -78,7 +97,7 @@ def read_bias(ask: Ask) -> float:
     return next((bias for bias in ask.biases_V if bias > 0), ask.biases_V[0])
 
 
-def summary(settings: SimulateSettings, run: Simulation, tables: list[str]) -> dict[str, Any]:
+def summary(settings: SimulateSettings, run: Simulation, tables: Mapping[str, Table]) -> dict[str, Any]:
     """What goes into result.json."""
     bias = read_bias(run.ask)
     values = figures_of_merit(run, bias)
@@ -106,8 +125,10 @@ def summary(settings: SimulateSettings, run: Simulation, tables: list[str]) -> d
         "figures": {f.name: {"value": values[f.name], "unit": f.unit, "symbol": f.symbol} for f in FIGURES},
         "biases": [
             {"reverse_bias_V": float(each), "bandwidth_Hz": float(run.bandwidth_Hz[place])}
+            | {name: float(tables["switching"][name][place]) for name in EDGES if "switching" in tables}
             for place, each in enumerate(run.ask.biases_V)
         ],
+        **({"decays": _records(tables["decays"])} if "decays" in tables else {}),
         "layers": {
             name: {
                 "peak_field_V_per_cm": float(peaks[name]),
@@ -120,6 +141,10 @@ def summary(settings: SimulateSettings, run: Simulation, tables: list[str]) -> d
         "warnings": list(warnings(run)),
         "tables": {name: {"file": f"{name}.csv", "shows": TABLES[name].shows} for name in tables},
     }
+
+
+def _records(table: Table) -> list[dict[str, Any]]:
+    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
 
 
 # --- where the model leaves its validity ---------------------------------------------------------------------------
@@ -179,6 +204,21 @@ def warnings(run: Simulation) -> Iterator[str]:
                 f"{name}: the n,k model is extrapolated at {far.size} of {len(np.unique(wavelengths))} wavelengths, "
                 f"{far[0]:g} to {far[-1]:g} nm (data: {ranges})"
             )
+    switched = TABLES["switching"].make(run)
+    for bias, moved in zip(switched["reverse_bias_V"], switched["second_half"], strict=True) if switched else ():
+        if abs(moved) > UNSETTLED:
+            yield (
+                f"at {bias:g} V reverse {100 * moved:.2g} % of the change of the current comes in the second half of "
+                "the light pulse: rise and fall are those of a pulse that is too short to settle "
+                "(transients.light_pulse.length_s)"
+            )
+    followed = {f"pulse at {bias:g} V": one for bias, one in run.pulses.items()}
+    followed |= {f"pump {name} at {bias:g} V": one for (name, bias), one in run.bleaches.items()}
+    for what, one in followed.items():
+        status = TransientStatus(int(one.transient.status[-1]))
+        if status != TransientStatus.REACHED:
+            until = one.transient.time_s[one.transient.status == TransientStatus.REACHED]
+            yield f"{what} reverse was followed to {until[-1] if len(until) else 0:.3g} s only: {status.message}"
     for status in (Status.STEP_TOO_SMALL, Status.OUT_OF_ITERATIONS):
         where = [f"{volt:g} V {name}" for volt, name, each in _statuses(run) if each == status]
         if where:
@@ -210,7 +250,9 @@ def _plan(settings: SimulateSettings, ask: Ask) -> str:
         f"{device.name}: {' / '.join(device.order)}\n"
         f"{len(ask.voltage_V)} voltages dark and lit, {len(ask.biases_V)} biases, "
         f"{len(ask.wavelength_nm)} wavelengths, {len(ask.frequency_Hz)} frequencies\n"
-        "estimated time: 1 min, compilation included (20 s when the compile cache is filled); nothing was written"
+        f"{0 if ask.pulse_s is None else len(ask.biases_V)} light pulses, {len(ask.pumps) * len(ask.biases_V)} pumps\n"
+        f"estimated time: {1 if ask.pulse_s is None and not ask.pumps else 2} min, compilation included (a third of "
+        "that when the compile cache is filled); nothing was written"
     )
 
 
@@ -230,5 +272,9 @@ def _print(result: dict[str, Any], console: Console) -> None:
     ):
         figure = result["figures"][name]
         console.print(f"  {name} = {figure['value']:.4g}", soft_wrap=True)
+    here = next(one for one in result["biases"] if one["reverse_bias_V"] == at["reverse_bias_V"])
+    for name in EDGES:
+        if name in here:
+            console.print(f"  {name} = {here[name]:.4g}", soft_wrap=True)
     for warning in result["warnings"]:
         console.print(f"warning: {warning}", soft_wrap=True)

@@ -5,6 +5,7 @@ that takes an operating point and a frequency to admittance, noise and the respo
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,6 +20,7 @@ from invdesign.analyses.operating_point import OperatingPoint, prepare, reach
 from invdesign.analyses.readout import Readout
 from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
+from invdesign.analyses.transient import Response as TimeResponse, light_pulse, transient_absorption
 from invdesign.constants import HC_EV_NM
 from invdesign.device.device import Device
 from invdesign.figures.registry import FIGURES, Characterisation
@@ -27,9 +29,17 @@ from invdesign.materials.optical import extrapolated
 from invdesign.results import Status
 from invdesign.solve.assembly import Light, balance, edge_states, mean_populations
 from invdesign.solve.newton import Outcome, State, Target, current_A, equilibrium_guess
+from invdesign.solve.stepping import Settings, Square
 
 COMPARED_WAVELENGTH_NM = 975.0
 """gain.csv also has the wavelength of a common laser diode, where the paper measures, if the n,k tables reach it."""
+
+
+class Pump(NamedTuple):
+    """A pulse that is shorter than everything else."""
+
+    wavelength_nm: float
+    fluence_J_per_cm2: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +57,12 @@ class Ask:
     irradiance_W_per_cm2: float
     """Monochromatic light of the lit curves, unless the device has its own illumination."""
     readout: Readout
+    pulse_s: float | None = None
+    """Length of a square pulse of the light of the lit curves; None: no pulse."""
+    pumps: Mapping[str, Pump] = dataclasses.field(default_factory=dict)
+    """Of the transient absorption, by name."""
+    pumped_s: float = 1e-4
+    """How long a pumped device is followed."""
 
     @property
     def biases_V(self) -> list[float]:
@@ -183,6 +199,10 @@ class Simulation:
     """Of the biases asked for."""
     level_A_per_W: np.ndarray
     """|response| at 1 Hz, of the biases asked for."""
+    pulses: Mapping[float, TimeResponse]
+    """What a square pulse of light does, by reverse bias; nan from where the integration has failed."""
+    bleaches: Mapping[tuple[str, float], TimeResponse]
+    """What pumps do, by pump and reverse bias."""
 
     @property
     def singled_out_nm(self) -> np.ndarray:
@@ -275,6 +295,8 @@ def simulate(device: Device, ask: Ask) -> Simulation:
         part(several, several + len(swept)),
         bandwidth,
         level * ask.read_wavelength_nm / HC_EV_NM,
+        _pulses(device, ask),
+        _bleaches(device, ask),
     )
 
 
@@ -316,6 +338,46 @@ def _bandwidths(respond: Any, biases: np.ndarray, rows: int) -> tuple[np.ndarray
     failed = ~np.isfinite(level[:, 0])
     bandwidth = np.where(never, HIGHEST_HZ, np.exp(found))
     return np.where(failed, np.nan, bandwidth), np.exp(scan[:, 0] / 2)
+
+
+# --- response in time ----------------------------------------------------------------------------------------------
+
+
+ACCURACY = Settings(tolerance=1e-3)
+"""In the default device's current and bleaches this leaves 5e-5; weak signals are followed in steps as short as the
+outputs stand, ten to a decade."""
+EARLIEST_S = 1e-13
+"""First time after a switch or a pump: a tenth of what capture into a dot takes."""
+TIMES = 100
+"""After a switch or a pump. A pumped device is followed at twice as many, so that one program serves both."""
+
+
+def _pulses(device: Device, ask: Ask) -> dict[float, TimeResponse]:
+    if ask.pulse_s is None:
+        return {}
+    grid = np.geomspace(EARLIEST_S, ask.pulse_s, TIMES)
+    times = jnp.asarray(np.concatenate([grid, ask.pulse_s + grid]))
+    shape = Square(0.0, ask.pulse_s)
+    light = ask.read_wavelength_nm, ask.irradiance_W_per_cm2, shape, times, ask.load_ohm, ACCURACY
+    return {bias: numbers(light_pulse(device, -bias, *light)) for bias in ask.biases_V}
+
+
+def _bleaches(device: Device, ask: Ask) -> dict[tuple[str, float], TimeResponse]:
+    times = jnp.geomspace(EARLIEST_S, ask.pumped_s, 2 * TIMES)
+    return {
+        (name, bias): numbers(
+            transient_absorption(
+                device, -bias, pump.wavelength_nm, pump.fluence_J_per_cm2, times, ask.load_ohm, ACCURACY
+            )
+        )
+        for name, pump in ask.pumps.items()
+        for bias in ask.biases_V
+    }
+
+
+def numbers(response: TimeResponse) -> TimeResponse:
+    """NumPy, with nan where nothing was reached."""
+    return jax.tree.map(np.asarray, response.reached())
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:

@@ -483,6 +483,56 @@ def admittance(tables: Tables, result: Result) -> Figure:
     return figure
 
 
+def light_pulse(tables: Tables, result: Result) -> Figure:
+    table, times = tables["light_pulse"], tables["switching"]
+    figure, grid = _panels(1, 2, width=4.2, height=3.1, sharey=True)
+    end = table["time_s"].max() / 2  # the pulse lasts as long as what is followed after it
+    biases = _biases(table)
+    for bias, colour in zip(biases, _colours(len(biases)), strict=True):
+        part, row = _cut(table, reverse_bias_V=bias), _cut(times, reverse_bias_V=bias)
+        change = (part["current_A"] - row["current_before_A"]) / (row["current_at_end_A"] - row["current_before_A"])
+        during, after = part["time_s"] <= end, part["time_s"] > end
+        since = part["time_s"][after] - end
+        sizes = [f"{_volts(bias)}, {_seconds(row[name][0])}" for name in ("rise_s", "fall_s")]
+        grid[0].plot(part["time_s"][during], change[during], color=colour, label=sizes[0])
+        grid[1].plot(since, change[after], color=colour, label=sizes[1])
+    for axes, what, place in zip(grid, ("on", "off"), ("upper left", "lower left"), strict=True):
+        _log_x(axes)
+        axes.set_xlim(end / 1e6, end)
+        axes.set(xlabel=f"time after light goes {what} (s)", title=_at(result, "wavelength", "load"))
+        axes.legend(title=f"bias, {'rise' if what == 'on' else 'fall'} time", title_fontsize=7.5, loc=place)
+    grid[0].set_ylabel("change of the current / its change at the end")
+    return figure
+
+
+def _seconds(value: float) -> str:
+    for size, prefix in ((1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p")):
+        if value >= size:
+            return f"{value / size:.3g} {prefix}s"
+    return "not reached"
+
+
+def transient_absorption(tables: Tables, result: Result) -> Figure:
+    table = tables["transient_absorption"]
+    pumps = list(dict.fromkeys(table["pump"].tolist()))
+    figure, grid = _panels(len(pumps), 2, width=4.2, height=2.8, squeeze=False, sharex=True)
+    for row, pump in zip(grid, pumps, strict=True):
+        part = _cut(table, pump=pump)
+        part = {key: column[part["time_s"] > 0] for key, column in part.items()}
+        _each_bias(row[0], part, "time_s", "exciton_bleach", 100.0)
+        _each_bias(row[1], part, "time_s", "host_bleach_cm3")
+        row[0].set_ylabel("exciton bleach (%)")
+        row[1].set_ylabel("host: Δ(n + p)/2 (cm⁻³)")
+        _log_y(row[1], part["host_bleach_cm3"], decades=8)
+        for axes in row:
+            axes.set_title(f"{part['wavelength_nm'][0]:g} nm, {_plain(part['fluence_J_per_cm2'][0])} J/cm²")
+            _log_x(axes)
+    for axes in grid[-1]:
+        axes.set_xlabel("time after the pump (s)")
+    _bias_legend(grid[0, 0])
+    return figure
+
+
 SUFFIX = "_A2_per_Hz"
 
 
@@ -589,6 +639,16 @@ FIGURES: dict[str, tuple[str, tuple[str, ...], Drawing]] = {
     ),
     "gain": ("EQE and gain against bias.", ("gain",), gain),
     "photoresponse": ("Response to modulated light, with the 3-dB points.", ("photoresponse",), photoresponse),
+    "light_pulse": (
+        "Current of a square pulse of light, after it goes on and off, with the times from 10 to 90 %.",
+        ("light_pulse", "switching"),
+        light_pulse,
+    ),
+    "transient_absorption": (
+        "Bleach of the exciton (mean occupation of the dots' levels) and of the host after a short pump.",
+        ("transient_absorption",),
+        transient_absorption,
+    ),
     "admittance": ("Small-signal conductance and capacitance.", ("admittance",), admittance),
     "noise": ("Current noise by process and in total (short-circuited device).", ("noise",), noise),
     "noise_place": ("Where the noise arises.", ("noise_place",), noise_place),

@@ -16,7 +16,7 @@ from invdesign.report.figures import DARK, ELECTRON, GREY, HOLE, STYLE, small_mu
 from invdesign.report.pieces import bullets, escaped, head, image, number, paragraph, provenance, section, table, unit
 from invdesign.run.folder import RunFolder, read_table
 
-LOGARITHMIC_X = ("frequency_Hz",)
+LOGARITHMIC_X = ("frequency_Hz", "time_s")
 DECADES_OF_LOG = 30.0
 """A curve of one sign whose largest value is this many times its smallest is drawn on a logarithmic axis."""
 

@@ -102,10 +102,33 @@ def _simulation(folder: RunFolder, result: Mapping[str, Any]) -> list[str]:
         _head(folder, result, f"Simulation of {result.get('device', 'a device')}"),
         _section("Figures of merit", _paragraph(said), _table(("", "", "value", "unit"), figures, text=(0, 1, 3))),
         _table(("layer", "peak field (V/cm)", "breakdown field (V/cm)", "absorptance"), layers),
+        _in_time(result),
         _warnings(result),
         _section("Figures", *(_image(folder, name, caption) for name, (caption, _, _) in FIGURES.items())),
         _provenance(folder, result),
     ]
+
+
+def _in_time(result: Mapping[str, Any]) -> str:
+    edges = [
+        (*(_number(row.get(key), 3) for key in ("reverse_bias_V", "rise_s", "fall_s")),)
+        for row in result.get("biases") or ()
+        if "rise_s" in row
+    ]
+    decays = [
+        (
+            _text(row["pump"]),
+            _text(row["bleach"]),
+            *(_number(row.get(key), 3) for key in ("reverse_bias_V", "peak_s", "one_over_e_s", "mean_s")),
+        )
+        for row in result.get("decays") or ()
+    ]
+    names = ("pump", "bleach", "reverse bias (V)", "peak (s)", "from it to 1/e (s)", "area over peak (s)")
+    return _section(
+        "Response in time",
+        _table(("reverse bias (V)", "rise, 10 to 90 % (s)", "fall (s)"), edges, text=()),
+        _table(names, decays, text=(0, 1)),
+    )
 
 
 # --- an optimisation -----------------------------------------------------------------------------------------------

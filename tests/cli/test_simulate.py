@@ -41,6 +41,9 @@ ARGUMENTS = [
     "frequency={start_Hz: 1, stop_Hz: 1e7, points_per_decade: 2}",
     f"irradiance_W_per_cm2={IRRADIANCE:g}",
     "objective.frequency_Hz=1",
+    "transients.light_pulse.enabled=true",
+    "transients.transient_absorption.enabled=true",
+    "~transients.transient_absorption.pumps.blue",
 ]
 
 
@@ -99,13 +102,13 @@ def test_the_result_keeps_its_schema(result):
 
 UNIT = re.compile(
     r"_(nm|eV|V|cm3|cm_per_MV|V_per_cm|per_s|cm2_per_Vs|ps|A_per_cm2|A_per_W|Jones|Hz|deg|dB|S|F|A|A_per_rtHz|A2_per_Hz"
-    r"|A2_per_Hz_nm)$"
+    r"|A2_per_Hz_nm|J_per_cm2|s)$"
 )
-TEXT = {"condition", "layer", "dark_status", "lit_status"}
+TEXT = {"condition", "layer", "pump", "bleach", "dark_status", "lit_status"}
 PURE = {
     *("reflectance", "transmittance", "extrapolated", "eqe", "gain", "fano", "capture_probability"),
     *("dot_empty", "dot_electron", "dot_hole", "dot_exciton", "dark_edge_spread", "lit_edge_spread"),
-    *("dark_ln_J_per_F2", "photo_ln_J_per_F2"),
+    *("dark_ln_J_per_F2", "photo_ln_J_per_F2", "exciton_bleach", "second_half"),
 }
 
 
@@ -194,6 +197,42 @@ def test_a_bias_without_solution_is_nan_with_a_status_and_the_others_are_not(tab
     assert np.all(np.isnan(at(tables["spectrum"], reverse_bias_V=FAILING_V)["eqe"]))
     assert np.all(at(tables["spectrum"], reverse_bias_V=1.0)["eqe"] > 0)
     assert result["status"] == "partly failed" and any("no solution at -1000 V dark" in w for w in result["warnings"])
+
+
+def test_a_pulse_ends_at_the_lit_current_and_is_as_fast_as_the_bandwidth(tables, result):
+    """I(end) - I(before) = I(lit) - I(dark), the light being the same; 10 to 90 % within a factor of 1.5 of that of a
+    single pole with the bandwidth, ln(9)/(2 pi f), which the dots' several rates are not.
+
+    1e-3: the load of 50 ohm, and the difference of two currents.
+    """
+    lit = at(tables["jv"], voltage_V=-1.0)
+    change = AREA_CM2 * (lit["lit_current_density_A_per_cm2"] - lit["dark_current_density_A_per_cm2"])
+    row = at(tables["switching"], reverse_bias_V=1.0)
+    np.testing.assert_allclose(row["current_at_end_A"] - row["current_before_A"], change, rtol=1e-3)
+    (entry,) = (one for one in result["biases"] if one["reverse_bias_V"] == 1.0)
+    assert entry["rise_s"] == pytest.approx(row["rise_s"][0]) and entry["fall_s"] == pytest.approx(row["fall_s"][0])
+    pole = np.log(9) / (2 * np.pi * entry["bandwidth_Hz"])
+    assert 1 / 1.5 < entry["rise_s"] / pole < 1.5 and entry["rise_s"] == pytest.approx(entry["fall_s"], rel=1e-2)
+
+
+def test_bleaches_are_there_with_their_decays(tables, result):
+    """At 1000 nm dots absorb: all of the exciton's bleach is there at once, what is in the host comes out of them."""
+    trace = at(tables["transient_absorption"], reverse_bias_V=1.0)
+    assert set(trace["pump"]) == {"infrared"} and trace["time_s"][0] == 0
+    exciton, host = trace["exciton_bleach"], trace["host_bleach_cm3"]
+    assert 0 < exciton[0] < 1 and np.all(np.diff(exciton) < 1e-9) and exciton[-1] < 1e-2 * exciton[0]
+    assert host[0] < 1e-3 * host.max()
+    (decay,) = (one for one in result["decays"] if one["reverse_bias_V"] == 1.0 and one["bleach"] == "exciton")
+    after = trace["time_s"] > decay["one_over_e_s"]
+    assert exciton[~after][-1] > exciton[0] / np.e > exciton[after][0] and decay["peak_s"] == 0
+    area = np.sum(np.diff(trace["time_s"]) * (exciton[1:] + exciton[:-1]) / 2)
+    assert decay["mean_s"] == pytest.approx(area / exciton[0], rel=1e-9)
+
+
+def test_a_transient_without_a_start_is_nan_and_said(tables, result):
+    failed = at(tables["light_pulse"], reverse_bias_V=FAILING_V)
+    assert np.all(np.isnan(failed["current_A"][1:]))
+    assert any(w.startswith("pump infrared at 1000 V reverse was followed to 0 s only") for w in result["warnings"])
 
 
 def test_the_capture_probability_is_that_of_the_paper(tables):
