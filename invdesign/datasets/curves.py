@@ -316,9 +316,9 @@ class Photoresponse(Curve):
     x_names: ClassVar[tuple[str, ...]] = ("frequency_Hz",)
     y_names: ClassVar[tuple[str, ...]] = ("relative_response",)
     reverse_bias_V: Float[Array, ""] = quantity("V", lower=-1000, upper=1000, doc="positive is reverse")
-    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5, doc="of the modulated light")
     reference_Hz: Float[Array, ""] = quantity("Hz", lower=0, default=1.0, doc="where the response is one")
-    load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0)
+    load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0, doc="that the current flows into")
 
     @property
     def ask(self) -> Ask:
@@ -343,7 +343,7 @@ class _InTime(Curve):
 
     x_names: ClassVar[tuple[str, ...]] = ("time_s",)
     reverse_bias_V: Float[Array, ""] = quantity("V", lower=-1000, upper=1000, doc="positive is reverse")
-    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5, doc="of the modulated light")
 
     def check(self) -> None:
         super().check()
@@ -371,11 +371,13 @@ class LightPulse(_InTime):
 
     kind: ClassVar[str] = "light_pulse"
     y_names: ClassVar[tuple[str, ...]] = (DENSITY, CURRENT, "relative_change")
-    irradiance_W_per_cm2: Float[Array, ""] = quantity("W/cm2", lower=0, open_lower=True)
+    irradiance_W_per_cm2: Float[Array, ""] = quantity(
+        "W/cm2", lower=0, open_lower=True, doc="power per area outside the device"
+    )
     length_s: Float[Array, ""] | None = quantity(
         "s", lower=0, open_lower=True, default=None, doc="null: light stays on"
     )
-    load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0)
+    load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0, doc="that the current flows into")
 
     def check(self) -> None:
         super().check()
@@ -404,11 +406,11 @@ class TransientAbsorption(_InTime):
     y_names: ClassVar[tuple[str, ...]] = (
         *("exciton_bleach", "host_bleach_cm3", "relative_exciton_bleach", "relative_host_bleach"),
     )
-    fluence_J_per_cm2: Float[Array, ""] = quantity("J/cm2", lower=0, open_lower=True, upper=1)
+    fluence_J_per_cm2: Float[Array, ""] = quantity("J/cm2", lower=0, open_lower=True, upper=1, doc="of the pulse")
     reference_s: Float[Array, ""] | None = quantity(
         "s", lower=0, open_lower=True, default=None, doc="when a relative bleach is one; null: at the first point"
     )
-    load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=0.0)
+    load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=0.0, doc="that the current flows into")
 
     @property
     def ask(self) -> Ask:

@@ -57,7 +57,7 @@ def at_least(name: str, unit: str, value: Array, limit: Array) -> Limit:
 class PeakField(Constraint):
     """The smoothed peak of the mean field in every layer stays below its breakdown field."""
 
-    enabled: bool = setting(default=True)
+    enabled: bool = setting(default=True, doc="whether it counts")
     margin: Float[Array, ""] = quantity(
         "1", lower=0, upper=0.9, default=0.0, doc="part of the breakdown field kept in reserve"
     )
@@ -74,8 +74,10 @@ class Bandwidth(Constraint):
     """The 3-dB bandwidth of the photo-response: |response|^2 at the limit is at least half of its low-frequency
     value."""
 
-    enabled: bool = setting(default=True)
-    min_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=6e4)
+    enabled: bool = setting(default=True, doc="whether it counts")
+    min_Hz: Float[Array, ""] = quantity(
+        "Hz", lower=0, open_lower=True, default=6e4, doc="3-dB bandwidth of the photo-response"
+    )
     margin: Float[Array, ""] = quantity(
         "1", lower=0, upper=10, default=0.0, doc="part of the limit demanded on top of it"
     )
@@ -89,8 +91,10 @@ class Bandwidth(Constraint):
 class Bromide(Constraint):
     """The bromide fraction of every mixed-halide host: photostability."""
 
-    enabled: bool = setting(default=True)
-    max: Float[Array, ""] = quantity("1", lower=0, upper=1, default=0.2)
+    enabled: bool = setting(default=True, doc="whether it counts")
+    max: Float[Array, ""] = quantity(
+        "1", lower=0, upper=1, default=0.2, doc="largest bromide fraction of a mixed-halide layer"
+    )
     margin: Float[Array, ""] = quantity("1", lower=0, upper=0.9, default=0.0, doc="part of the limit kept in reserve")
 
     def limits(self, c: Characterisation, scale: Float[Array, ""] | float = 1.0) -> list[Limit]:
@@ -105,8 +109,8 @@ class Bromide(Constraint):
 class DarkCurrent(Constraint):
     """The current at the operating bias without any light."""
 
-    enabled: bool = setting(default=False)
-    max_A: Float[Array, ""] = quantity("A", lower=0, open_lower=True, default=1e-6)
+    enabled: bool = setting(default=False, doc="whether it counts")
+    max_A: Float[Array, ""] = quantity("A", lower=0, open_lower=True, default=1e-6, doc="at the operating bias")
     margin: Float[Array, ""] = quantity("1", lower=0, upper=0.9, default=0.0, doc="part of the limit kept in reserve")
 
     def limits(self, c: Characterisation, scale: Float[Array, ""] | float = 1.0) -> list[Limit]:
@@ -120,8 +124,8 @@ class DarkCurrent(Constraint):
 class Gain(Constraint):
     """The gain at the objective's wavelength."""
 
-    enabled: bool = setting(default=False)
-    min: Float[Array, ""] = quantity("1", lower=0, open_lower=True, default=1.0)
+    enabled: bool = setting(default=False, doc="whether it counts")
+    min: Float[Array, ""] = quantity("1", lower=0, open_lower=True, default=1.0, doc="smallest value")
     margin: Float[Array, ""] = quantity(
         "1", lower=0, upper=10, default=0.0, doc="part of the limit demanded on top of it"
     )
@@ -133,9 +137,9 @@ class Gain(Constraint):
 class Absorptance(Constraint):
     """The absorptance of one layer at the objective's wavelength."""
 
-    enabled: bool = setting(default=False)
-    layer: str = setting(default="QDiP")
-    min: Float[Array, ""] = quantity("1", lower=0, upper=1, open_lower=True, default=0.5)
+    enabled: bool = setting(default=False, doc="whether it counts")
+    layer: str = setting(default="QDiP", doc="whose absorptance it is")
+    min: Float[Array, ""] = quantity("1", lower=0, upper=1, open_lower=True, default=0.5, doc="smallest value")
     margin: Float[Array, ""] = quantity(
         "1", lower=0, upper=10, default=0.0, doc="part of the limit demanded on top of it"
     )

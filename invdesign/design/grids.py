@@ -12,9 +12,9 @@ from invdesign.schema import InputError, quantity, setting
 class WavelengthGrid(eqx.Module):
     """Equidistant wavelengths in vacuum."""
 
-    start_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
-    stop_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
-    step_nm: Float[Array, ""] = quantity("nm", lower=0, open_lower=True)
+    start_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5, doc="first wavelength")
+    stop_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5, doc="last wavelength")
+    step_nm: Float[Array, ""] = quantity("nm", lower=0, open_lower=True, doc="distance of wavelengths")
 
     def __check_init__(self) -> None:
         ascending("start_nm", self.start_nm, "stop_nm", self.stop_nm)
@@ -27,9 +27,9 @@ class WavelengthGrid(eqx.Module):
 class FrequencyGrid(eqx.Module):
     """Frequencies at equal distances on a logarithmic axis."""
 
-    start_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True)
-    stop_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True)
-    points_per_decade: int = setting(default=10, lower=1, upper=1000)
+    start_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, doc="first frequency")
+    stop_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, doc="last frequency")
+    points_per_decade: int = setting(default=10, lower=1, upper=1000, doc="of the frequencies")
 
     def __check_init__(self) -> None:
         ascending("start_Hz", self.start_Hz, "stop_Hz", self.stop_Hz)
@@ -43,9 +43,9 @@ class FrequencyGrid(eqx.Module):
 class VoltageGrid(eqx.Module):
     """Equidistant voltages; V > 0 is forward bias."""
 
-    start_V: Float[Array, ""] = quantity("V", lower=-1000, upper=100)
-    stop_V: Float[Array, ""] = quantity("V", lower=-1000, upper=100)
-    step_V: Float[Array, ""] = quantity("V", lower=0, open_lower=True)
+    start_V: Float[Array, ""] = quantity("V", lower=-1000, upper=100, doc="first voltage, forward positive")
+    stop_V: Float[Array, ""] = quantity("V", lower=-1000, upper=100, doc="last voltage")
+    step_V: Float[Array, ""] = quantity("V", lower=0, open_lower=True, doc="distance of voltages")
 
     def __check_init__(self) -> None:
         ascending("start_V", self.start_V, "stop_V", self.stop_V)

@@ -38,8 +38,10 @@ class Objective(eqx.Module):
 class AtOneWavelength(Objective):
     """log10 of a figure of merit at one wavelength."""
 
-    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
-    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3)
+    wavelength_nm: Float[Array, ""] = quantity(
+        "nm", lower=100, upper=1e5, doc="of the light; without it the device's design wavelength"
+    )
+    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3, doc="of signal and noise")
 
     @property
     def wavelengths_nm(self) -> Float[Array, " wavelength"]:
@@ -62,7 +64,7 @@ class BandDetectivity(Objective):
     kind: ClassVar[str] = "band_detectivity"
     figure: ClassVar[str] = "detectivity_Jones"
     band: WavelengthGrid
-    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3)
+    frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3, doc="of signal and noise")
     points: int = eqx.field(static=True, init=False)
 
     def __post_init__(self) -> None:

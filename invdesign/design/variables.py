@@ -22,8 +22,8 @@ class Variable(eqx.Module):
     """
 
     path: str = setting(doc="the number it stands for, e.g. device.layers.QDiP.thickness_nm")
-    lower: Float[Array, ""] = quantity("1")
-    upper: Float[Array, ""] = quantity("1")
+    lower: Float[Array, ""] = quantity("1", doc="bound, with the unit of the number: lower_nm")
+    upper: Float[Array, ""] = quantity("1", doc="bound, with the unit of the number: upper_nm")
     frozen: bool = setting(default=False, doc="keep it at its baseline value")
     tied_to: str | None = setting(default=None, doc="name of the variable whose change it follows in proportion")
 

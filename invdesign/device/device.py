@@ -30,8 +30,12 @@ LOWEST_BARRIER_EV = 1e-3
 class Surface(eqx.Module):
     """Recombination at a face of a layer, with the densities in this layer."""
 
-    electron_velocity_cm_per_s: Float[Array, ""] = quantity("cm/s", lower=0, open_lower=True)
-    hole_velocity_cm_per_s: Float[Array, ""] = quantity("cm/s", lower=0, open_lower=True)
+    electron_velocity_cm_per_s: Float[Array, ""] = quantity(
+        "cm/s", lower=0, open_lower=True, doc="recombination velocity of electrons at the face"
+    )
+    hole_velocity_cm_per_s: Float[Array, ""] = quantity(
+        "cm/s", lower=0, open_lower=True, doc="recombination velocity of holes at the face"
+    )
     trap_level_eV: Float[Array, ""] = quantity("eV", lower=-2, upper=2, default=0.0, doc="above the intrinsic level")
 
     def process(self, kT: Float[Array, ""], face_per_volume: Float[Array, "2 edge"]) -> SurfaceRecombination:
@@ -48,7 +52,7 @@ class Layer(eqx.Module):
     """A slab of one material."""
 
     material: Material
-    thickness_nm: Float[Array, ""] = quantity("nm", lower=0, upper=1e8, open_lower=True)
+    thickness_nm: Float[Array, ""] = quantity("nm", lower=0, upper=1e8, open_lower=True, doc="of the layer")
     edges: int = eqx.field(
         static=True, default=40, metadata=dict(lower=4, upper=4000, doc="mesh edges, if it carries current")
     )
@@ -129,9 +133,15 @@ class Schottky(Contact):
     """
 
     kind: ClassVar[str] = "schottky"
-    work_function_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10)
-    electron_velocity_cm_per_s: Float[Array, ""] = quantity("cm/s", lower=0, open_lower=True, default=1e7)
-    hole_velocity_cm_per_s: Float[Array, ""] = quantity("cm/s", lower=0, open_lower=True, default=1e7)
+    work_function_eV: Float[Array, ""] = quantity(
+        "eV", lower=0, upper=10, doc="vacuum level above the metal's Fermi level"
+    )
+    electron_velocity_cm_per_s: Float[Array, ""] = quantity(
+        "cm/s", lower=0, open_lower=True, default=1e7, doc="recombination velocity of electrons at the face"
+    )
+    hole_velocity_cm_per_s: Float[Array, ""] = quantity(
+        "cm/s", lower=0, open_lower=True, default=1e7, doc="recombination velocity of holes at the face"
+    )
     injection: Injection | None = None
 
     def potential(self, bulk: Bulk, kT: Float[Array, ""]) -> Float[Array, ""]:
@@ -173,14 +183,28 @@ class Shunt(eqx.Module):
     resistance_ohm_cm2: Float[Array, ""] = quantity(
         "ohm cm2", lower=0, open_lower=True, doc="at the reference thickness"
     )
-    fano: Float[Array, ""] = quantity("1", lower=0, upper=1, default=1.0)
+    fano: Float[Array, ""] = quantity(
+        "1",
+        lower=0,
+        upper=1,
+        default=1.0,
+        doc="noise at high bias over 2qI: 1 for a few tunnelling paths, 0 for a macroscopic resistor",
+    )
     flicker_cm2: Float[Array, ""] = quantity(
         "cm2", lower=0, default=0.0, doc="1/f noise of the leakage, times the area: S_I/I^2 at 1 Hz, in 1/Hz"
     )
     flicker_exponent: Float[Array, ""] = quantity("1", lower=0.5, upper=3, default=1.0, doc="b of its f^-b")
-    leakage_length_nm: Float[Array, ""] = quantity("nm", lower=0, open_lower=True, default=1e9)
+    leakage_length_nm: Float[Array, ""] = quantity(
+        "nm",
+        lower=0,
+        open_lower=True,
+        default=1e9,
+        doc="thickness of blocking layers that lets e times less through; 1e9: no effect",
+    )
     reference_blocking_nm: Float[Array, ""] = quantity("nm", lower=0, default=0.0, doc="total of the blocking layers")
-    blocking_layers: tuple[str, ...] = eqx.field(static=True, default=())
+    blocking_layers: tuple[str, ...] = eqx.field(
+        static=True, default=(), metadata=dict(doc="layers that cover its paths as they grow")
+    )
     activation_energy_eV: Float[Array, ""] = quantity(
         "eV", lower=0, upper=3, default=0.0, doc="the conductance follows exp(-E/kT); given at 300 K"
     )
@@ -189,7 +213,9 @@ class Shunt(eqx.Module):
 class Terminals(eqx.Module):
     """What stands between the junction and the outside."""
 
-    series_resistance_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=0.0)
+    series_resistance_ohm: Float[Array, ""] = quantity(
+        "ohm", lower=0, default=0.0, doc="between the junction and the terminals"
+    )
     shunt: Shunt | None = None
 
 
@@ -219,13 +245,13 @@ class Device(eqx.Module):
     only outside.
     """
 
-    order: tuple[str, ...] = eqx.field(static=True)
+    order: tuple[str, ...] = eqx.field(static=True, metadata=dict(doc="names of the layers, left to right"))
     layers: dict[str, Layer]
     contacts: Contacts
-    temperature_K: Float[Array, ""] = quantity("K", lower=10, upper=1000, default=300.0)
-    area_cm2: Float[Array, ""] = quantity("cm2", lower=0, open_lower=True, default=0.07)
+    temperature_K: Float[Array, ""] = quantity("K", lower=10, upper=1000, default=300.0, doc="of the whole device")
+    area_cm2: Float[Array, ""] = quantity("cm2", lower=0, open_lower=True, default=0.07, doc="electrical area")
     anode: str = choice("left", "right", default="right", doc="the contact that is positive under forward bias")
-    illuminated_side: str = choice("left", "right", default="left")
+    illuminated_side: str = choice("left", "right", default="left", doc="where the light comes from")
     design_wavelength_nm: Float[Array, ""] = quantity(
         "nm", lower=100, upper=1e5, default=1240.0, doc="light it is made for; the objective's default"
     )
@@ -233,7 +259,11 @@ class Device(eqx.Module):
     illumination: Illumination = Dark()
     ions: Ions = Relaxed()
     uncertainty: Uncertainty | None = None
-    name: str = eqx.field(static=True, default="device")
+    name: str = eqx.field(
+        static=True,
+        default="device",
+        metadata=dict(doc="in messages and results; files of design variables and parameters go by it"),
+    )
 
     def __check_init__(self) -> None:
         if not self.order:

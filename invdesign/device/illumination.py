@@ -38,8 +38,8 @@ class Monochromatic(Illumination):
     """One wavelength."""
 
     kind: ClassVar[str] = "monochromatic"
-    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
-    irradiance_W_per_cm2: Float[Array, ""] = quantity("W/cm2", lower=0)
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5, doc="of the light")
+    irradiance_W_per_cm2: Float[Array, ""] = quantity("W/cm2", lower=0, doc="power per area outside the device")
 
     def spectrum(self) -> tuple[Float[Array, " wavelength"], Float[Array, " wavelength"]]:
         return self.wavelength_nm[None], self.irradiance_W_per_cm2[None]
@@ -49,11 +49,13 @@ class Blackbody(Illumination):
     """A thermal lamp or the sun: Planck's spectrum between two wavelengths, scaled to a total irradiance."""
 
     kind: ClassVar[str] = "blackbody"
-    source_temperature_K: Float[Array, ""] = quantity("K", lower=300, upper=20000, default=5778.0)
+    source_temperature_K: Float[Array, ""] = quantity(
+        "K", lower=300, upper=20000, default=5778.0, doc="of the black body"
+    )
     irradiance_W_per_cm2: Float[Array, ""] = quantity("W/cm2", lower=0, doc="in all wavelengths between the limits")
-    shortest_nm: Float[Array, ""] = quantity("nm", lower=200, upper=1e5, default=300.0)
-    longest_nm: Float[Array, ""] = quantity("nm", lower=200, upper=1e5, default=1600.0)
-    points: int = eqx.field(static=True, default=66, kw_only=True)
+    shortest_nm: Float[Array, ""] = quantity("nm", lower=200, upper=1e5, default=300.0, doc="begin of its spectrum")
+    longest_nm: Float[Array, ""] = quantity("nm", lower=200, upper=1e5, default=1600.0, doc="end of its spectrum")
+    points: int = eqx.field(static=True, default=66, kw_only=True, metadata=dict(doc="wavelengths of the spectrum"))
 
     def check(self) -> None:
         low, high = float(self.shortest_nm), float(self.longest_nm)

@@ -16,7 +16,7 @@ from invdesign.schema import InputError, find, quantity, setting
 class Prior(eqx.Module):
     """What was known before: a normal distribution of the number, or of its logarithm if the parameter has `log`."""
 
-    mean: Float[Array, ""] = quantity("1")
+    mean: Float[Array, ""] = quantity("1", doc="with the unit of the number: mean_nm")
     sigma: Float[Array, ""] = quantity("1", lower=0, open_lower=True, doc="of log10 (`sigma_decades`) if log is true")
 
 
@@ -28,8 +28,8 @@ class Parameter(eqx.Module):
     """
 
     path: str = setting(doc="the number it stands for, e.g. device.layers.QDiP.material.dots.lifetime_s")
-    lower: Float[Array, ""] = quantity("1")
-    upper: Float[Array, ""] = quantity("1")
+    lower: Float[Array, ""] = quantity("1", doc="bound, with the unit of the number: lower_nm")
+    upper: Float[Array, ""] = quantity("1", doc="bound, with the unit of the number: upper_nm")
     frozen: bool = setting(default=False, doc="keep it at the device's value")
     tied_to: str | None = setting(default=None, doc="name of the parameter whose change it follows in proportion")
     log: bool = setting(default=False, doc="vary its logarithm; the bounds must be positive")
@@ -100,7 +100,7 @@ class Space(eqx.Module):
     root: Any
     """What the paths start from."""
     parameters: dict[str, Parameter]
-    order: tuple[str, ...] = eqx.field(static=True)
+    order: tuple[str, ...] = eqx.field(static=True, metadata=dict(doc="names of the layers, left to right"))
     """Names of the parameters; the order of a dictionary does not survive compilation."""
 
     @property

@@ -1,8 +1,8 @@
 """Error bars of an optimum: what the numbers of a fitted device leave open about its figures of merit.
 
-To first order and for normally distributed numbers (Laplace's approximation around the fit) a figure f(p) of the design has the
-variance g^T C g, g = df/dp at the design, C the covariance of the fit. Numbers that the design chooses anew, say a
-thickness, do not count: their errors were those of the sample that was measured.
+To first order and for normally distributed numbers (Laplace's approximation around the fit) a figure f(p) of the
+design has the variance g^T C g, g = df/dp at the design, C the covariance of the fit. Numbers that the design chooses
+anew, say a thickness, do not count: their errors were those of the sample that was measured.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,9 @@ class Slopes(NamedTuple):
 def open_numbers(problem: DesignProblem) -> Uncertainty | None:
     """What is uncertain about the device whatever the design chooses; None if nothing is."""
     known = problem.baseline.device.uncertainty
-    return None if known is None else known.without({v.path.removeprefix("device.") for v in problem.variables.values()})
+    return (
+        None if known is None else known.without({v.path.removeprefix("device.") for v in problem.variables.values()})
+    )
 
 
 def slopes(simulate: Callable[[Configuration], Any], chosen: Configuration, known: Uncertainty) -> Slopes:

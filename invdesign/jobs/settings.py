@@ -25,7 +25,7 @@ from invdesign.schema import InputError, find, quantity, setting
 class LightPulse(eqx.Module):
     """A square pulse of the light of the lit curves, at the wavelength of interest and into the load."""
 
-    enabled: bool = setting(default=False)
+    enabled: bool = setting(default=False, doc="whether it counts")
     length_s: Float[Array, ""] = quantity(
         "s", lower=1e-12, upper=1e3, default=1e-3, doc="of the pulse, and of the time after it that is followed"
     )
@@ -34,14 +34,14 @@ class LightPulse(eqx.Module):
 class Pump(eqx.Module):
     """A pulse that is shorter than everything else."""
 
-    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5)
-    fluence_J_per_cm2: Float[Array, ""] = quantity("J/cm2", lower=0, open_lower=True, upper=1)
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5, doc="of the pulse")
+    fluence_J_per_cm2: Float[Array, ""] = quantity("J/cm2", lower=0, open_lower=True, upper=1, doc="of the pulse")
 
 
 class TransientAbsorption(eqx.Module):
     """Bleach of dots and host after a pump, at every bias."""
 
-    enabled: bool = setting(default=False)
+    enabled: bool = setting(default=False, doc="whether it counts")
     latest_s: Float[Array, ""] = quantity("s", lower=1e-12, upper=1e3, default=1e-4, doc="end of what is followed")
     pumps: dict[str, Pump] = eqx.field(default_factory=dict)
 

@@ -168,14 +168,18 @@ class DotFilm(OpticalModel):
     """A film of PbS dots in a transparent matrix (their ligands), for layers that are a plain semiconductor."""
 
     kind: ClassVar[str] = "pbs_dot_film"
-    exciton_energy_eV: Float[Array, ""] = quantity("eV", lower=0.5, upper=2)
-    diameter_nm: Float[Array, ""] = quantity("nm", lower=2, upper=12)
-    volume_fraction: Float[Array, ""] = quantity("1", lower=0, upper=1)
+    exciton_energy_eV: Float[Array, ""] = quantity("eV", lower=0.5, upper=2, doc="of the exciton peak")
+    diameter_nm: Float[Array, ""] = quantity("nm", lower=2, upper=12, doc="of a dot")
+    volume_fraction: Float[Array, ""] = quantity("1", lower=0, upper=1, doc="part of the volume that dots fill")
     matrix_index: Float[Array, ""] = quantity("1", lower=1, default=1.6, doc="refractive index of the ligands")
     size_dispersion: Float[Array, ""] = quantity("1", lower=0, upper=0.5, default=0.05, doc="relative, of the diameter")
     mixing: Mixing = Bruggeman()
-    range_nm: tuple[float, float] | None = setting(default=(220.0, 1800.0))
-    source: str = setting(default="bulk PbS: SOPRA data; exciton: see invdesign.materials.mixing")
+    range_nm: tuple[float, float] | None = setting(
+        default=(220.0, 1800.0), doc="wavelengths it holds for; beyond, it extrapolates"
+    )
+    source: str = setting(
+        default="bulk PbS: SOPRA data; exciton: see invdesign.materials.mixing", doc="where its numbers come from"
+    )
 
     def permittivity(self, wavelength_nm: Wavelengths) -> Permittivity:
         dots = dot_permittivity(wavelength_nm, self.exciton_energy_eV, self.diameter_nm, self.size_dispersion)

@@ -74,8 +74,10 @@ class Constant(OpticalModel):
     kind: ClassVar[str] = "constant"
     n: Float[Array, ""] = quantity("1", lower=0, open_lower=True, doc="refractive index")
     k: Float[Array, ""] = quantity("1", lower=0, default=0.0, doc="extinction coefficient")
-    range_nm: tuple[float, float] | None = setting(default=None)
-    source: str = setting(default="")
+    range_nm: tuple[float, float] | None = setting(
+        default=None, doc="wavelengths it holds for; beyond, it extrapolates"
+    )
+    source: str = setting(default="", doc="where its numbers come from")
 
     def permittivity(self, wavelength_nm: Wavelengths) -> Permittivity:
         ones = jnp.ones_like(wavelength_nm)
@@ -86,11 +88,13 @@ class Cauchy(OpticalModel):
     """A transparent glass: n = n0 + a/L^2 + b L^2, L the wavelength in um."""
 
     kind: ClassVar[str] = "cauchy"
-    n0: Float[Array, ""] = quantity("1", lower=0, open_lower=True)
+    n0: Float[Array, ""] = quantity("1", lower=0, open_lower=True, doc="n of infinitely long waves")
     inverse_square_um2: Float[Array, ""] = quantity("um2", default=0.0, doc="a, the rise towards the ultraviolet")
     square_per_um2: Float[Array, ""] = quantity("1/um2", default=0.0, doc="b, the fall towards the infrared")
-    range_nm: tuple[float, float] | None = setting(default=None)
-    source: str = setting(default="")
+    range_nm: tuple[float, float] | None = setting(
+        default=None, doc="wavelengths it holds for; beyond, it extrapolates"
+    )
+    source: str = setting(default="", doc="where its numbers come from")
 
     def permittivity(self, wavelength_nm: Wavelengths) -> Permittivity:
         square = (wavelength_nm / 1000) ** 2
@@ -101,7 +105,7 @@ class Resonance(eqx.Module):
     """One loss-free resonance of a Sellmeier formula."""
 
     strength: Float[Array, ""] = quantity("1", doc="its part of the static permittivity")
-    wavelength_nm: Float[Array, ""] = quantity("nm", lower=0, open_lower=True)
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=0, open_lower=True, doc="of the resonance")
 
 
 class Sellmeier(OpticalModel):
@@ -109,9 +113,11 @@ class Sellmeier(OpticalModel):
 
     kind: ClassVar[str] = "sellmeier"
     resonances: tuple[Resonance, ...]
-    eps_infinity: Float[Array, ""] = quantity("1", lower=0, default=1.0)
-    range_nm: tuple[float, float] | None = setting(default=None)
-    source: str = setting(default="")
+    eps_infinity: Float[Array, ""] = quantity("1", lower=0, default=1.0, doc="what resonances at higher energies add")
+    range_nm: tuple[float, float] | None = setting(
+        default=None, doc="wavelengths it holds for; beyond, it extrapolates"
+    )
+    source: str = setting(default="", doc="where its numbers come from")
 
     def permittivity(self, wavelength_nm: Wavelengths) -> Permittivity:
         square = wavelength_nm**2
@@ -123,22 +129,24 @@ class Oscillator(eqx.Module):
     """A damped resonance of strength s, energy E0 and full width G: s E0^2/(E0^2 - E^2 - i G E)."""
 
     strength: Float[Array, ""] = quantity("1", lower=0, doc="its part of the static permittivity")
-    energy_eV: Float[Array, ""] = quantity("eV", lower=0, open_lower=True)
-    width_eV: Float[Array, ""] = quantity("eV", lower=0, open_lower=True)
+    energy_eV: Float[Array, ""] = quantity("eV", lower=0, open_lower=True, doc="of the resonance")
+    width_eV: Float[Array, ""] = quantity("eV", lower=0, open_lower=True, doc="of the resonance")
 
 
 class Lorentz(OpticalModel):
     """Metals, conductive oxides: eps = eps_inf + sum of oscillators - E_p^2/(E^2 + i g E) of free carriers (Drude)."""
 
     kind: ClassVar[str] = "lorentz"
-    eps_infinity: Float[Array, ""] = quantity("1", lower=0, default=1.0)
+    eps_infinity: Float[Array, ""] = quantity("1", lower=0, default=1.0, doc="what resonances at higher energies add")
     oscillators: tuple[Oscillator, ...] = ()
     plasma_eV: Float[Array, ""] = quantity("eV", lower=0, default=0.0, doc="plasma energy of the free carriers")
     damping_eV: Float[Array, ""] = quantity(
         "eV", lower=0, default=0.1, open_lower=True, doc="hbar over their free time"
     )
-    range_nm: tuple[float, float] | None = setting(default=None)
-    source: str = setting(default="")
+    range_nm: tuple[float, float] | None = setting(
+        default=None, doc="wavelengths it holds for; beyond, it extrapolates"
+    )
+    source: str = setting(default="", doc="where its numbers come from")
 
     def permittivity(self, wavelength_nm: Wavelengths) -> Permittivity:
         energy = HC_EV_NM / wavelength_nm
@@ -161,9 +169,11 @@ class TaucLorentz(OpticalModel):
     energy_eV: Float[Array, ""] = quantity("eV", lower=0, open_lower=True, doc="E0, the peak")
     width_eV: Float[Array, ""] = quantity("eV", lower=0, open_lower=True, doc="C, below 2 E0")
     gap_eV: Float[Array, ""] = quantity("eV", lower=0, open_lower=True, doc="Eg")
-    eps_infinity: Float[Array, ""] = quantity("1", lower=0, default=1.0)
-    range_nm: tuple[float, float] | None = setting(default=None)
-    source: str = setting(default="")
+    eps_infinity: Float[Array, ""] = quantity("1", lower=0, default=1.0, doc="what resonances at higher energies add")
+    range_nm: tuple[float, float] | None = setting(
+        default=None, doc="wavelengths it holds for; beyond, it extrapolates"
+    )
+    source: str = setting(default="", doc="where its numbers come from")
 
     def check(self) -> None:
         if self.width_eV >= 2 * self.energy_eV:
@@ -197,7 +207,7 @@ class Table(OpticalModel):
     kind: ClassVar[str] = "table"
     extrapolates: ClassVar[bool] = False
     file: str = setting(doc="a path, or the name of a table that comes with the package")
-    source: str = setting(default="")
+    source: str = setting(default="", doc="where its numbers come from")
 
     def check(self) -> None:
         _load(self.file)
@@ -230,10 +240,13 @@ class MapbHalideSpectrum(OpticalModel):
 
     kind: ClassVar[str] = "mapb_halide"
     band_gap_eV: Float[Array, ""] = quantity("eV", lower=1.56, upper=2.4, doc="of the composition: 1.644 at x = 1/6")
-    range_nm: tuple[float, float] | None = setting(default=(300.0, 1500.0))
+    range_nm: tuple[float, float] | None = setting(
+        default=(300.0, 1500.0), doc="wavelengths it holds for; beyond, it extrapolates"
+    )
     source: str = setting(
         default="n,k: Phillips et al. 2015, DOI 10.1016/j.dib.2015.10.026 (I), McCleese et al. 2024, "
-        "DOI 10.1002/adpr.202400019 (Br); gap: Noh et al. 2013, DOI 10.1021/nl400349b"
+        "DOI 10.1002/adpr.202400019 (Br); gap: Noh et al. 2013, DOI 10.1021/nl400349b",
+        doc="where its numbers come from",
     )
 
     def shifted(self, gap_shift_eV: Float[Array, ""]) -> "MapbHalideSpectrum":

@@ -37,7 +37,9 @@ class MapbHalide(SemiconductorNumbers):
 
     kind: ClassVar[str] = "mapb_halide"
     bromide_fraction: Float[Array, ""] = quantity("1", lower=0, upper=1, doc="x in MAPb(I1-xBrx)3")
-    conduction_share: Float[Array, ""] = quantity("1", lower=0, upper=1, default=0.2)
+    conduction_share: Float[Array, ""] = quantity(
+        "1", lower=0, upper=1, default=0.2, doc="part of the gap's change with bromide that the conduction band takes"
+    )
 
     @property
     def gap_opening(self) -> Float[Array, ""]:
@@ -127,8 +129,10 @@ class Dots(eqx.Module):
     Size law: Moreels et al. 2009, DOI 10.1021/nn900863a.
     """
 
-    diameter_nm: Float[Array, ""] = quantity("nm", lower=2, upper=12)
-    volume_fraction: Float[Array, ""] = quantity("1", lower=0, upper=0.74, open_lower=True)
+    diameter_nm: Float[Array, ""] = quantity("nm", lower=2, upper=12, doc="of a dot")
+    volume_fraction: Float[Array, ""] = quantity(
+        "1", lower=0, upper=0.74, open_lower=True, doc="part of the volume that dots fill"
+    )
     electron_affinity_eV: Float[Array, ""] = quantity(
         "eV",
         lower=0,
@@ -141,10 +145,16 @@ class Dots(eqx.Module):
     capture_time_s: Float[Array, ""] = quantity(
         "s", lower=0, open_lower=True, doc="carrier thermalisation into dots at a free path of 9.8 nm"
     )
-    barrier_mass: Float[Array, ""] = quantity("m0", lower=0, open_lower=True, default=0.2)
-    relative_permittivity: Float[Array, ""] = quantity("1", lower=1, default=22.0)
-    electron_degeneracy: Float[Array, ""] = quantity("1", lower=1, default=1.0)
-    hole_degeneracy: Float[Array, ""] = quantity("1", lower=1, default=1.0)
+    barrier_mass: Float[Array, ""] = quantity(
+        "m0", lower=0, open_lower=True, default=0.2, doc="tunnelling mass of both carriers in the host"
+    )
+    relative_permittivity: Float[Array, ""] = quantity("1", lower=1, default=22.0, doc="static")
+    electron_degeneracy: Float[Array, ""] = quantity(
+        "1", lower=1, default=1.0, doc="of the dots' electron level; 1 where the offsets are effective ones"
+    )
+    hole_degeneracy: Float[Array, ""] = quantity(
+        "1", lower=1, default=1.0, doc="of the dots' hole level; 1 where the offsets are effective ones"
+    )
     size_dispersion: Float[Array, ""] = quantity("1", lower=0, upper=0.5, default=0.05, doc="relative, of the diameter")
     size_classes: int = eqx.field(
         static=True,
@@ -154,7 +164,9 @@ class Dots(eqx.Module):
     exciton_shift_eV: Float[Array, ""] = quantity(
         "eV", lower=-0.3, upper=0.3, default=0.0, doc="calibration of the size law"
     )
-    lattice_constant_A: Float[Array, ""] = quantity("angstrom", lower=1, default=5.936)
+    lattice_constant_A: Float[Array, ""] = quantity(
+        "angstrom", lower=1, default=5.936, doc="of the dots, for the misfit to the host"
+    )
     misfit_share: Float[Array, ""] = quantity(
         "1",
         lower=0,
@@ -199,7 +211,7 @@ class DotsInHost(Electrical):
     dots: Dots
     host: Electrical
     mixing: Mixing
-    source: str = eqx.field(static=True, default="")
+    source: str = eqx.field(static=True, default="", metadata=dict(doc="where its numbers come from"))
 
     def offsets_eV(self, host: Bulk) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Electron and hole offsets (phi_e, phi_h)."""

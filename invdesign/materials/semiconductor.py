@@ -77,7 +77,7 @@ class Optical(Material):
 
     kind: ClassVar[str] = "optical"
     optical: OpticalModel
-    source: str = eqx.field(static=True, default="")
+    source: str = eqx.field(static=True, default="", metadata=dict(doc="where its numbers come from"))
 
     def permittivity(self, wavelength_nm: Float[Array, " wavelength"]) -> Complex[Array, " wavelength"]:
         return self.optical.permittivity(wavelength_nm)
@@ -142,9 +142,9 @@ class Lifetimes(eqx.Module):
     trap_level_eV: Float[Array, ""] = quantity(
         "eV", lower=-2, upper=2, default=0.0, doc="trap above the intrinsic level"
     )
-    radiative_coefficient_cm3_per_s: Float[Array, ""] = quantity("cm3/s", lower=0, default=0.0)
-    electron_auger_cm6_per_s: Float[Array, ""] = quantity("cm6/s", lower=0, default=0.0)
-    hole_auger_cm6_per_s: Float[Array, ""] = quantity("cm6/s", lower=0, default=0.0)
+    radiative_coefficient_cm3_per_s: Float[Array, ""] = quantity("cm3/s", lower=0, default=0.0, doc="B, of B n p")
+    electron_auger_cm6_per_s: Float[Array, ""] = quantity("cm6/s", lower=0, default=0.0, doc="C_n, of C_n n^2 p")
+    hole_auger_cm6_per_s: Float[Array, ""] = quantity("cm6/s", lower=0, default=0.0, doc="C_p, of C_p n p^2")
     tunnelling: Tunnelling | None = None
 
     def processes(self, kT: Float[Array, ""]) -> tuple[Recombination, ...]:
@@ -174,23 +174,31 @@ class SemiconductorNumbers(Electrical):
 
     recombination: Lifetimes
     optical: OpticalModel
-    electron_affinity_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10)
-    band_gap_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10, open_lower=True)
+    electron_affinity_eV: Float[Array, ""] = quantity(
+        "eV", lower=0, upper=10, doc="vacuum level above the conduction band"
+    )
+    band_gap_eV: Float[Array, ""] = quantity("eV", lower=0, upper=10, open_lower=True, doc="at 300 K")
     relative_permittivity: Float[Array, ""] = quantity("1", lower=1, doc="static")
     conduction_dos_cm3: Float[Array, ""] = quantity("cm-3", lower=1e10, upper=1e24, doc="N_c")
     valence_dos_cm3: Float[Array, ""] = quantity("cm-3", lower=1e10, upper=1e24, doc="N_v")
-    electron_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True)
-    hole_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True)
-    donor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
-    acceptor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0)
-    breakdown_field_V_per_cm: Float[Array, ""] = quantity("V/cm", lower=0, open_lower=True, default=1e7)
+    electron_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True, doc="at 300 K")
+    hole_mobility_cm2_per_Vs: Float[Array, ""] = quantity("cm2/Vs", lower=0, open_lower=True, doc="at 300 K")
+    donor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0, doc="all ionised")
+    acceptor_density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, default=0.0, doc="all ionised")
+    breakdown_field_V_per_cm: Float[Array, ""] = quantity(
+        "V/cm",
+        lower=0,
+        open_lower=True,
+        default=1e7,
+        doc="limit of the peak field; nothing breaks down in the simulation itself",
+    )
     hooge_parameter: Float[Array, ""] = quantity(
         "1", lower=0, upper=1e3, default=0.0, doc="alpha_H: of N carriers with a current, S_I/I^2 = alpha_H/(f N)"
     )
     gap_slope_eV_per_K: Float[Array, ""] = quantity("eV/K", lower=-1e-2, upper=1e-2, default=0.0, doc="dE_g/dT")
     mobility_exponent: Float[Array, ""] = quantity("1", lower=-5, upper=5, default=0.0, doc="mobilities ~ T^-exponent")
     mobile_ions: IonNumbers | None = None
-    source: str = eqx.field(static=True, default="")
+    source: str = eqx.field(static=True, default="", metadata=dict(doc="where its numbers come from"))
 
     @property
     def ions(self) -> MobileIons | None:

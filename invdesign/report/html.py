@@ -267,8 +267,8 @@ def _error_bars(result: Mapping[str, Any]) -> str:
         "Error bars",
         _paragraph(
             f"Some numbers of this device come from a fit ({_text(known['source'])}) and are known to their standard "
-            f"errors. They leave the {figure} of this design open to a factor of {fixed}, and that of a design made anew "
-            f"with better numbers to {anew}. One standard error of each number alone changes it by:"
+            f"errors. They leave the {figure} of this design open to a factor of {fixed}, and that of a design made "
+            f"anew with better numbers to {anew}. One standard error of each number alone changes it by:"
         ),
         _table(("number", "change of the figure"), rows, text=(0,)),
     )

@@ -228,7 +228,7 @@ def gmres(operator: Callable[[Any], Any], rhs: Any) -> Any:
 
 
 def _largest_of_rows(matrix: BlockTridiagonal) -> Array:
-    """Written as a chain of maxima of whole arrays, which compiles to a loop and not to a reduction of a few elements."""
+    """As a chain of maxima of whole arrays, which compiles to a loop and not to a reduction of a few elements."""
     blocks = (matrix.lower, matrix.diagonal, matrix.upper)
     return functools.reduce(jnp.maximum, [jnp.abs(part[:, :, k]) for part in blocks for k in range(part.shape[2])])
 

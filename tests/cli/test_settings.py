@@ -8,8 +8,8 @@ import pytest
 
 from invdesign import InputError, load_device, load_settings, presets
 from invdesign.config import compose, load_preset, parse
-from invdesign.jobs.settings import FrequencyGrid, OptimizeSettings, VoltageGrid, WavelengthGrid
-from invdesign.schema import find, read, write
+from invdesign.jobs.settings import SETTINGS, FrequencyGrid, OptimizeSettings, VoltageGrid, WavelengthGrid
+from invdesign.schema import describe, find, read, write
 
 DEVICE = """
 name: diode
@@ -227,3 +227,9 @@ def test_a_device_in_one_line(tmp_path):
     (tmp_path / "diode.yaml").write_text(DEVICE)
     device = load_device(tmp_path / "diode.yaml", "layers.p.thickness_nm=300")
     assert device.layers["p"].thickness_nm == 300.0 and device.name == "diode"
+
+
+@pytest.mark.parametrize("job", SETTINGS)
+def test_every_key_of_every_job_says_what_it_means(job):
+    rows = [row for row in describe(SETTINGS[job]) if not row.allowed.startswith("as ")]
+    assert rows and not [row.path for row in rows if not row.doc]

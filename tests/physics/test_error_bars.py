@@ -52,7 +52,10 @@ class Numbers:
 def formula(configuration):
     """An objective ln(tau) - R/10, a figure tau R, a slack R - 20: with known derivatives."""
     recombination = configuration.device.layers["p"].material.recombination
-    tau, resistance = float(recombination.electron_lifetime_s), float(configuration.device.terminals.series_resistance_ohm)
+    tau, resistance = (
+        float(recombination.electron_lifetime_s),
+        float(configuration.device.terminals.series_resistance_ohm),
+    )
     return Numbers(np.log(tau) - resistance / 10, {"product": tau * resistance}, {"least": {"slack": resistance - 20}})
 
 
