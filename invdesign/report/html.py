@@ -207,7 +207,7 @@ def _merits(result: Mapping[str, Any]) -> str:
             (
                 _text(_words(name)),
                 _number(before),
-                f"<b>{_number(after)}</b>" + (f" ± {_number(error, 2)}" if error is not None else ""),
+                f"<b>{_number(after)}</b>" + (f" ± {_number(error, 2)}" if error else ""),
                 _number(ratio, 3),
                 _unit(row.get("unit")),
             )
