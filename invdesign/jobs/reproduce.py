@@ -106,7 +106,7 @@ def run(settings: ReproduceSettings, folder: RunFolder | None, console: Console)
     if folder is None:
         console.print(
             f"{settings.device.name} against {len(paper)} statements of {SOURCE}, with {len(others)} alternatives and "
-            f"{len(settings.compared)} comparison devices\nestimated time: 5 min, compilation included (3 min when the "
+            f"{len(settings.compared)} comparison devices\nestimated time: 8 min, compilation included (5 min when the "
             "compile cache is filled); nothing was written",
             soft_wrap=True,
         )
