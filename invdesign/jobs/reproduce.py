@@ -132,18 +132,21 @@ def run(settings: ReproduceSettings, folder: RunFolder | None, console: Console)
 def _solve(
     settings: ReproduceSettings, others: Mapping[str, Device], console: Console
 ) -> tuple[Solved, dict[str, Solved]]:
-    """The device and its alternatives; comparison devices are the same for all."""
+    """The device and its alternatives; comparison devices are the same for all, read by the instrument of each."""
     found: dict[str, Solved] = {}
     with Reporter(console, "devices solved", len(settings.compared) + 1 + len(others)) as reporter:
         compared: dict[str, Compared] = {}
         for name, device in settings.compared.items():
-            compared[name] = compare(device)
+            compared[name] = compare(device, settings.readout)
             reporter.update(len(compared), now=name)
         solved = solve(settings.device, compared, settings.readout)
         instruments = readouts(settings)
         for name, device in others.items():
             reporter.update(len(compared) + 1 + len(found), now=name)
-            found[name] = solve(device, compared, instruments[name])
+            readout = instruments[name]
+            same = write(readout) == write(settings.readout)
+            others_read = compared if same else {n: compare(one, readout) for n, one in settings.compared.items()}
+            found[name] = solve(device, others_read, readout)
         reporter.update(len(compared) + 1 + len(found), now="all")
     return solved, found
 

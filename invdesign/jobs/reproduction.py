@@ -241,14 +241,14 @@ def linearity(device: Device) -> Linearity:
 
 
 @jax.jit
-def _characterised(device: Device) -> tuple[Array, Array, Array]:
-    c = characterise(device, READ_BIAS_V, jnp.asarray([EXCITON_NM, RED_NM]))
+def _characterised(device: Device, readout: Readout) -> tuple[Array, Array, Array]:
+    c = characterise(device, READ_BIAS_V, jnp.asarray([EXCITON_NM, RED_NM]), readout=readout)
     return c.dark_current_A / device.area_cm2, c.detectivity_Jones, c.point.converged
 
 
-def compare(device: Device) -> Compared:
-    """What rows ask of a comparison device."""
-    density, detectivity, solved = (np.asarray(part) for part in _characterised(device))
+def compare(device: Device, readout: Readout) -> Compared:
+    """What rows ask of a comparison device, read by the same instrument."""
+    density, detectivity, solved = (np.asarray(part) for part in _characterised(device, readout))
     density, detectivity = (np.where(solved, part, np.nan) for part in (density, detectivity))
     thickness_nm = max(float(device.layers[name].thickness_nm) for name in device.active)
     rest, strong = (_pumped(device, BLEACHING_NM, bias) for bias in (0.0, PULSE_FIELD * 0.1 * thickness_nm))
