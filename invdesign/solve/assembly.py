@@ -62,6 +62,11 @@ class Region(eqx.Module):
     runs: tuple[tuple[int, int], ...] = eqx.field(static=True)
     """First edge and end of each layer of the region, among the edges of the device."""
 
+    @property
+    def lengths(self) -> Float[Array, " edge"]:
+        """Of the edges, cm."""
+        return jnp.sum(self.halves, axis=0)
+
     def take(self, per_edge: Array) -> Array:
         """The region's part of an array over all edges."""
         return jnp.concatenate([per_edge[..., start:end] for start, end in self.runs], axis=-1)
