@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sample_devices import dot_diode, dot_film
 
-from invdesign.analyses.transient import rise_and_fall_times
+from invdesign.analyses.transient import transient_absorption
 from invdesign.config import load_device
 from invdesign.constants import HC_EV_NM
 from invdesign.errors import InputError
@@ -93,7 +93,7 @@ def test_classes_of_one_size_are_one_size():
 
 def test_transients_of_several_sizes_are_refused():
     with pytest.raises(InputError, match=r"one size only: set size_classes to 1"):
-        rise_and_fall_times(dot_diode(sizes=3), -1.0, 1240.0, 1e-3)
+        transient_absorption(dot_diode(sizes=3), -1.0, 450.0, 1e-5, jnp.array([1e-12]))
 
 
 def test_sizes_must_agree_between_layers(tmp_path):
