@@ -21,17 +21,20 @@ _PUBLIC = {
     "InputError": "schema",
     "characterise": "figures.registry",
     "evaluate_figures": "figures.registry",
+    "light_pulse": "analyses.transient",
     "load_device": "config",
     "load_settings": "config",
     "noise": "analyses.noise",
     "operate": "analyses.operating_point",
     "small_signal": "analyses.small_signal",
     "sweep": "analyses.operating_point",
+    "transient_absorption": "analyses.transient",
 }
 if TYPE_CHECKING:
     from invdesign.analyses.noise import noise as noise
     from invdesign.analyses.operating_point import operate as operate, sweep as sweep
     from invdesign.analyses.small_signal import small_signal as small_signal
+    from invdesign.analyses.transient import light_pulse as light_pulse, transient_absorption as transient_absorption
     from invdesign.config import load_device as load_device, load_settings as load_settings
     from invdesign.figures.registry import characterise as characterise, evaluate_figures as evaluate_figures
     from invdesign.schema import InputError as InputError

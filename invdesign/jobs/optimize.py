@@ -483,7 +483,7 @@ def _slices(problem: DesignProblem, simulate: Simulation, best: Optimum) -> dict
 
 
 def _local(problem: DesignProblem, one: Optimum) -> dict[str, Any]:
-    values = problem.values(jnp.asarray(one.z))
+    values = problem.values(jnp.asarray(_on_bounds(one.z)))
     return {
         "log10_figure": one.objective,
         "starts": one.starts,

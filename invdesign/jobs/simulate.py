@@ -28,6 +28,8 @@ PERCOLATION = 0.3
 EDGES = ("rise_s", "fall_s")
 UNSETTLED = 0.01
 """Part of a pulse's change that may come in its second half: with more, its rise is cut off."""
+DEGENERATE = 0.3
+"""Carriers over the density of states of their band from which Boltzmann's statistics is off by 0.1 kT."""
 SATURATION = 0.5
 """Part of the ceiling field from which emission is visibly less than the formula's (1.5 % there)."""
 
@@ -190,6 +192,7 @@ def warnings(run: Simulation) -> Iterator[str]:
                 f"{name}: tunnelling out of the dots saturates from {biases[beyond[0]]:g} V reverse "
                 f"({peak[beyond[0]] * ratio:.3g} V/cm in the barrier)"
             )
+    yield from _degenerate(run)
     wavelengths = np.concatenate([[run.ask.read_wavelength_nm], run.ask.wavelength_nm])
     for name in device.order:
         outside = [wavelengths[~model.covers(wavelengths)] for model in device.layers[name].material.optical_models]
@@ -223,6 +226,24 @@ def warnings(run: Simulation) -> Iterator[str]:
         where = [f"{volt:g} V {name}" for volt, name, each in _statuses(run) if each == status]
         if where:
             yield f"no solution at {', '.join(where)}: {status.message}"
+
+
+def _degenerate(run: Simulation) -> Iterator[str]:
+    """Layers whose carriers are so many that Fermi-Dirac statistics would put their level elsewhere.
+
+    By u / sqrt(8) kT for u carriers per state (Joyce and Dixon 1977, DOI 10.1063/1.89697).
+    """
+    profile = TABLES["bands"].make(run)
+    assert profile is not None
+    for name in run.device.electrical:
+        bulk, here = run.device.layers[name].material.bulk(run.device.kT), np.asarray(profile["layer"]) == name
+        for carriers, key, states in (("electrons", "electron", bulk.log_nc), ("holes", "hole", bulk.log_nv)):
+            filled = float(np.nanmax(np.asarray(profile[f"{key}_density_cm3"])[here] / np.exp(float(states))))
+            if filled > DEGENERATE:
+                yield (
+                    f"{name}: there are up to {filled:.2g} {carriers} per state of their band, and Boltzmann's "
+                    f"statistics puts their level {1e3 * float(run.device.kT) * filled / np.sqrt(8):.2g} meV off"
+                )
 
 
 def _statuses(run: Simulation) -> Iterator[tuple[float, str, Status]]:

@@ -37,7 +37,7 @@ ARGUMENTS = [
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("fit")
     root = Path(invdesign.__file__).parents[1]
-    environment = os.environ | {"PYTHONPATH": str(root), "JAX_COMPILATION_CACHE_DIR": str(place / "cache")}
+    environment = os.environ | {"PYTHONPATH": str(root), "JAX_COMPILATION_CACHE_DIR": str(place / "cache"), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "invdesign", "fit", *ARGUMENTS],
         cwd=place,

@@ -36,7 +36,7 @@ ARGUMENTS = [
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("reproduce")
     root = Path(invdesign.__file__).parents[1]
-    environment = os.environ | {"PYTHONPATH": str(root), "JAX_COMPILATION_CACHE_DIR": str(place / "cache")}
+    environment = os.environ | {"PYTHONPATH": str(root), "JAX_COMPILATION_CACHE_DIR": str(place / "cache"), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "invdesign", "reproduce", *ARGUMENTS],
         cwd=place,
