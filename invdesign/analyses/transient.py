@@ -27,9 +27,8 @@ from invdesign.analyses.illumination import light_of
 from invdesign.analyses.operating_point import freeze, reach, under_own_light
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Device
-from invdesign.errors import InputError
 from invdesign.materials.semiconductor import Bulk
-from invdesign.processes.dots import ELECTRON, EXCITON, FILLED, HOLE
+from invdesign.processes.dots import ELECTRON, EXCITON, HOLE, by_carriers, excited
 from invdesign.solve.assembly import (
     ROW_SIGNS,
     DotPast,
@@ -46,6 +45,7 @@ from invdesign.solve.assembly import (
     join_balances,
     join_rows,
     landing_places,
+    over_sizes,
     over_states,
     populations,
     to_nodes,
@@ -180,8 +180,8 @@ class Moment(eqx.Module):
     u: Float[Array, "node 3"]
     v: Float[Array, ""]
     """Unknowns of the nodes and the junction voltage, as at an operating point."""
-    dots: Float[Array, "3 2 edge"]
-    """Populations e, h and X at both ends of every edge, zero where there are no dots."""
+    dots: Float[Array, "filled *size 2 edge"]
+    """Populations of all states but the empty one at both ends of every edge, zero where there are no dots."""
 
 
 class Stores(eqx.Module):
@@ -189,15 +189,17 @@ class Stores(eqx.Module):
 
     carriers: Float[Array, "2 2 edge"]
     """Electrons and holes in half an edge, cm^-2."""
-    dots: Float[Array, "3 2 edge"]
-    """Populations e, h and X."""
+    dots: Float[Array, "filled *size 2 edge"]
+    """Populations of all states but the empty one."""
     displacement: Float[Array, " edge"]
     """eps E on an edge, elementary charges per cm^2."""
 
 
 def _stores(system: System) -> Stores:
     edges = system.nodes - 1
-    return Stores(jnp.zeros((2, 2, edges)), jnp.zeros((3, 2, edges)), jnp.zeros(edges))
+    return Stores(
+        jnp.zeros((2, 2, edges)), jnp.zeros((system.dot_states - 1, *system.sizes, 2, edges)), jnp.zeros(edges)
+    )
 
 
 class _Trial(NamedTuple):
@@ -241,11 +243,11 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
     stored = system.join([part.stored for part in edges])
     carriers = -stored * jnp.expm1(-jnp.stack([psi - phi_n, change.v + phi_p - psi]))
     displacement = system.join([part.along[0, 0] for part in edges]) * (psi[0] - psi[1])
-    dots = system.join([_change(part) for part in edges])
+    dots = system.join([_change(system, part) for part in edges])
     moved = Stores(carriers, dots, displacement)
     rate = jax.tree.map(lambda new, before: store * (new - before), moved, gained)
     # Poisson's equation for the changes: it holds at the start, and ions do not move
-    held = _dots_per_end(system) * (dots[FILLED.index(HOLE)] - dots[FILLED.index(ELECTRON)])
+    held = over_sizes(_dots_per_end(system) * _charge(system, dots))
     charge = carriers[1] - carriers[0] + held
     poisson = charge + jnp.stack([-displacement, displacement])
     rows = jnp.concatenate([poisson[None], balance.rows[1:] - rate.carriers])
@@ -257,22 +259,26 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
     return _Trial(Moment(u, v, start.dots + dots), edges, rate, balance.conduction, nodes, circuit[None])
 
 
-def _change(edges: EdgeLinearisation) -> Float[Array, "3 2 edge"]:
+def _charge(system: System, change: Float[Array, "filled *size 2 edge"]) -> Float[Array, "*size 2 edge"]:
+    """Charge that a change of populations brings to one dot, elementary charges."""
+    of_one = next((region.bulk.dots.charges for region in system.regions if region.bulk.dots is not None), (0,) * 4)
+    return jnp.tensordot(jnp.asarray(of_one[1:], jnp.float64) - of_one[0], change, 1)
+
+
+def _change(system: System, edges: EdgeLinearisation) -> Float[Array, "filled *size 2 edge"]:
     """Of the populations since the start of a step."""
     if edges.dots is None or edges.dots.change is None:
-        return jnp.zeros((len(FILLED), *edges.stored.shape[1:]))
+        return jnp.zeros((system.dot_states - 1, *system.sizes, *edges.stored.shape[1:]))
     return edges.dots.change
 
 
-def _dots_per_end(system: System) -> Float[Array, " edge"]:
+def _dots_per_end(system: System) -> Float[Array, "*size 1 edge"]:
     """Dots in half an edge, cm^-2."""
-    none = jnp.zeros_like
-    return system.join(
-        [
-            none(region.lengths) if region.bulk.dots is None else region.lengths / 2 * region.bulk.dots.density
-            for region in system.regions
-        ]
-    )
+    parts = []
+    for region in system.regions:
+        none = jnp.zeros((*system.sizes, 1, region.lengths.size))
+        parts.append(none if region.bulk.dots is None else none + region.lengths / 2 * region.bulk.dots.density)
+    return system.join(parts)
 
 
 def _matrix(system: System, trial: _Trial, store: Array) -> tuple[Bordered, list[Array | None]]:
@@ -319,11 +325,11 @@ def _error(system: System, trial: _Trial, error: Stores, store: Array, settings:
     by_region = []
     for region, part, dots in zip(system.regions, trial.edges, own, strict=True):
         if part.dots is None or dots is None:
-            forced.append(jnp.zeros((3, *part.stored.shape[1:])))
+            forced.append(jnp.zeros((system.dot_states - 1, *system.sizes, *part.stored.shape[1:])))
             by_region.append(jnp.zeros((5, *part.stored.shape[1:])))
             continue
         pushed = eliminate(dots, (store * part.dots.stored * region.take(error.dots))[:, None])[:, 0]
-        onto_host = sum((part.dots.rows[:, k] * pushed[k] for k in range(len(FILLED))), jnp.zeros(()))
+        onto_host = over_sizes(sum((part.dots.rows[:, k] * pushed[k] for k in range(len(pushed))), jnp.zeros(())), 1)
         forced.append(pushed)
         count = len(part.dots.rows)
         signed = ROW_SIGNS[:count, None, None] * onto_host
@@ -516,8 +522,7 @@ def integrate(
 
 def at_rest(system: System, state: State, light: Light) -> Moment:
     """A stationary state as the start of a transient."""
-    filled = populations(system, state.u, state.v, light)[FILLED, :]
-    return Moment(state.u, state.v, filled)
+    return Moment(state.u, state.v, populations(system, state.u, state.v, light)[1:])
 
 
 def pumped(system: System, moment: Moment, photons: Light) -> Moment:
@@ -529,8 +534,12 @@ def pumped(system: System, moment: Moment, photons: Light) -> Moment:
     """
     per_end = _dots_per_end(system)
     hits = jnp.where(per_end > 0, photons.dots / jnp.where(per_end > 0, per_end, 1.0), 0.0)
-    excited = -jnp.expm1(-hits) * jnp.where(per_end > 0, 1 - jnp.sum(moment.dots, axis=0), 0.0)
-    dots = moment.dots.at[FILLED.index(EXCITON)].add(excited)
+    empty = jnp.where(per_end > 0, 1 - jnp.sum(moment.dots, axis=0, keepdims=True), 0.0)
+    dots = jnp.concatenate([empty, moment.dots])
+    for start, end in excited(system.dot_states):
+        lifted = -jnp.expm1(-hits) * dots[start]
+        dots = dots.at[start].add(-lifted).at[end].add(lifted)
+    dots = dots[1:]
     sites = [edge.site for edge in edge_states(system, moment.u, moment.v)]
     density = system.join([jnp.stack([site.n, site.p]) for site in sites])
     stored = to_nodes(density * system.lengths / 2)
@@ -544,8 +553,6 @@ def _prepared(
     device: Device, voltage_V: Float[Array, ""] | float, load_ohm: Float[Array, ""] | float
 ) -> tuple[System, Target, Moment, Bool[Array, ""]]:
     """The device in its circuit at rest under its own light, its ions standing still from then on."""
-    if device.sizes > 1:
-        raise InputError("transients know dots of one size only: set size_classes to 1")
     system, light = under_own_light(device)
     resistance = system.series_resistance_ohm + load_ohm
     system = eqx.tree_at(lambda s: s.series_resistance_ohm, system, resistance)
@@ -704,13 +711,16 @@ def transient_absorption(
     photons = _of_one_wavelength(device, pump_wavelength_nm, fluence_J_per_cm2)
     start = pumped(system, rest, photons)
     run = integrate(system, start, Drive(target, _none(target), Square()), times_s, settings, converged)
-    active = _active_lengths(device, system)
+    active, per_end = _active_lengths(device, system), _dots_per_end(system)
 
     def levels(moment: Moment) -> Float[Array, "2"]:
         sites = [edge.site for edge in edge_states(system, moment.u, moment.v)]
         carriers = system.join([(site.n + site.p) / 2 for site in sites])
-        electron, hole, exciton = (moment.dots[FILLED.index(state)] for state in (ELECTRON, HOLE, EXCITON))
-        both = jnp.stack([(electron + hole) / 2 + exciton, carriers])
+        states = by_carriers(jnp.concatenate([jnp.zeros_like(moment.dots[:1]), moment.dots]))
+        filling = (states[ELECTRON] + states[HOLE]) / 2 + states[EXCITON]
+        number = over_sizes(per_end)
+        mean = over_sizes(filling * per_end) / jnp.where(number > 0, number, 1.0)
+        both = jnp.stack([mean, carriers])
         return jnp.sum(both * active, axis=(1, 2)) / (2 * jnp.sum(active))
 
     before = levels(rest)
