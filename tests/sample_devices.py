@@ -10,7 +10,7 @@ from invdesign.analyses import checks
 from invdesign.device.device import Contact, Contacts, Device, Injection, Layer, Ohmic, Schottky, Shunt, Terminals
 from invdesign.materials.mixing import MaxwellGarnett
 from invdesign.materials.optical import Constant, MapbHalideSpectrum
-from invdesign.materials.quantum_dots import Dots, DotsInHost, Local, MapbHalide, Tunnelling as DotTunnelling
+from invdesign.materials.quantum_dots import Dots, DotsInHost, DotTraps, Local, MapbHalide, Tunnelling as DotTunnelling
 from invdesign.materials.semiconductor import Lifetimes, Semiconductor, Tunnelling
 from invdesign.solve.assembly import Light, System, discretise, no_light
 from invdesign.solve.newton import Outcome, State, Target, equilibrium_guess
@@ -160,10 +160,11 @@ def dot_diode(
     absorber_nm: float = 200.0,
     tunnelling: DotTunnelling | None = None,
     sizes: int = 1,
+    traps: DotTraps | None = None,
     **other: Any,
 ) -> Device:
     """Titania / dots in perovskite / spiro."""
-    film = dot_film(diameter_nm, fraction, bromide, tunnelling, size_classes=sizes)
+    film = dot_film(diameter_nm, fraction, bromide, tunnelling, size_classes=sizes, traps=traps)
     return stack((40.0, material(TITANIA)), (absorber_nm, film), (40.0, material(SPIRO)), **other)
 
 
@@ -180,6 +181,17 @@ def injecting_diode(work_function_eV: float = 4.5, **other: Any) -> Device:
     metals = (Schottky(work_function_eV=4.2, injection=Injection()), injecting)
     layers = ((40.0, material(TITANIA)), (200.0, dot_film()), (40.0, material(HALIDE)))
     return stack(*layers, contacts=metals, **other)
+
+
+def traps(per_dot: float = 0.3, seconds: float = 1e-12, level_eV: float = 0.05, charge: str = "acceptor") -> DotTraps:
+    """A mid-gap trap in some dots, which takes holes three times as slowly as electrons."""
+    return DotTraps(
+        per_dot=per_dot,
+        level_eV=level_eV,
+        electron_capture_time_s=seconds,
+        hole_capture_time_s=3 * seconds,
+        charge=charge,
+    )
 
 
 class Solver:

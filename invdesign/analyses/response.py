@@ -12,7 +12,7 @@ from jaxtyping import Array, Complex, Float
 from invdesign.analyses.illumination import Absorption
 from invdesign.analyses.small_signal import SmallSignal, Transfer
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.processes.dots import EMPTY, EXCITON, FILLED
+from invdesign.processes.dots import excited
 from invdesign.solve.assembly import over_sizes, populations
 
 
@@ -21,8 +21,10 @@ def quantum_efficiency(small: SmallSignal, transfer: Transfer, absorption: Absor
     system, state = small.system, small.state
     pairs = transfer.node[:, 1] + transfer.node[:, 2]
     by_pair = jnp.stack([pairs[:-1], pairs[1:]])
-    empty = populations(system, state.u, state.v, small.light)[EMPTY]
-    by_exciton = transfer.dots[FILLED.index(EXCITON)] * empty
+    before = populations(system, state.u, state.v, small.light)
+    gain = jnp.concatenate([jnp.zeros_like(transfer.dots[:1]), transfer.dots])
+    lifts = excited(system.dot_states)
+    by_exciton = sum((before[start] * (gain[end] - gain[start]) for start, end in lifts), jnp.zeros(()))
     total = jnp.sum(by_pair * absorption.host + over_sizes(by_exciton * absorption.dots, 1), axis=(1, 2))
     return -total / (ELEMENTARY_CHARGE_C * system.area_cm2)
 

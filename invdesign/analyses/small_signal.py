@@ -32,8 +32,8 @@ class Transfer(eqx.Module):
     omega: Float[Array, ""]
     node: Complex[Array, "node 3"]
     """Per charge, electron or hole appearing per cm^2 (and second) at a node."""
-    dots: Complex[Array, "3 *size 2 edge"]
-    """Per dot entering the state e, h or X per cm^2 and second at an edge end."""
+    dots: Complex[Array, "filled *size 2 edge"]
+    """Per dot entering each state but the empty one, per cm^2 and second at an edge end."""
     admittance: Complex[Array, ""]
     """Per volt in series with the circuit: the admittance at the terminals, S."""
     parallel: Complex[Array, ""]
@@ -81,7 +81,7 @@ class SmallSignal(eqx.Module):
         for region, part, own in zip(system.regions, edges, dots_own, strict=True):
             here = region.take(ends)
             if part.dots is None or own is None:
-                dots.append(jnp.zeros((3, *system.sizes, *here.shape[1:]), here.dtype))
+                dots.append(jnp.zeros((system.dot_states - 1, *system.sizes, *here.shape[1:]), here.dtype))
                 continue
             count = len(part.dots.rows)
             signed = ROW_SIGNS[:count, None, None, None] * here[:count, None]

@@ -14,9 +14,8 @@ from jaxtyping import Array, Bool, Float
 from invdesign.analyses.illumination import light_of
 from invdesign.analyses.operating_point import freeze, reach, under_own_light
 from invdesign.device.device import Device
-from invdesign.errors import InputError
-from invdesign.processes.dots import ELECTRON, EXCITON, FILLED, HOLE
-from invdesign.solve.assembly import Light, System, edge_states, to_nodes
+from invdesign.processes.dots import ELECTRON, EXCITON, HOLE, by_carriers, excited
+from invdesign.solve.assembly import Light, System, edge_states, over_sizes, to_nodes
 from invdesign.solve.newton import State, Target, current_A
 from invdesign.solve.stepping import (
     DEFAULTS,
@@ -43,8 +42,12 @@ def pumped(system: System, moment: Moment, photons: Light) -> Moment:
     """
     per_end = dots_per_end(system)
     hits = jnp.where(per_end > 0, photons.dots / jnp.where(per_end > 0, per_end, 1.0), 0.0)
-    excited = -jnp.expm1(-hits) * jnp.where(per_end > 0, 1 - jnp.sum(moment.dots, axis=0), 0.0)
-    dots = moment.dots.at[FILLED.index(EXCITON)].add(excited)
+    empty = jnp.where(per_end > 0, 1 - jnp.sum(moment.dots, axis=0, keepdims=True), 0.0)
+    dots = jnp.concatenate([empty, moment.dots])
+    for start, end in excited(system.dot_states):
+        lifted = -jnp.expm1(-hits) * dots[start]
+        dots = dots.at[start].add(-lifted).at[end].add(lifted)
+    dots = dots[1:]
     sites = [edge.site for edge in edge_states(system, moment.u, moment.v)]
     density = system.join([jnp.stack([site.n, site.p]) for site in sites])
     stored = to_nodes(density * system.halves)
@@ -58,8 +61,6 @@ def _prepared(
     device: Device, voltage_V: Float[Array, ""] | float, load_ohm: Float[Array, ""] | float
 ) -> tuple[System, Target, Moment, Bool[Array, ""]]:
     """The device in its circuit at rest under its own light, its ions standing still from then on."""
-    if device.sizes > 1:
-        raise InputError("transients know dots of one size only: set size_classes to 1")
     system, light = under_own_light(device)
     resistance = system.series_resistance_ohm + load_ohm
     system = eqx.tree_at(lambda s: s.series_resistance_ohm, system, resistance)
@@ -133,13 +134,16 @@ def excite(
     start = pumped(system, rest, pump)
     drive = Drive(target, Target(jnp.zeros(()), more), light.shape)
     run = integrate(system, start, drive, times_s, settings, converged)
-    active = _active_halves(device, system)
+    active, per_end = _active_halves(device, system), dots_per_end(system)
 
     def levels(moment: Moment) -> Float[Array, "2"]:
         sites = [edge.site for edge in edge_states(system, moment.u, moment.v)]
         carriers = system.join([(site.n + site.p) / 2 for site in sites])
-        electron, hole, exciton = (moment.dots[FILLED.index(state)] for state in (ELECTRON, HOLE, EXCITON))
-        both = jnp.stack([(electron + hole) / 2 + exciton, carriers])
+        states = by_carriers(jnp.concatenate([jnp.zeros_like(moment.dots[:1]), moment.dots]))
+        filling = (states[ELECTRON] + states[HOLE]) / 2 + states[EXCITON]
+        number_of_dots = over_sizes(per_end)
+        mean = over_sizes(filling * per_end) / jnp.where(number_of_dots > 0, number_of_dots, 1.0)
+        both = jnp.stack([mean, carriers])
         return jnp.sum(both * active, axis=(1, 2)) / jnp.sum(active)
 
     before = levels(rest)

@@ -293,11 +293,17 @@ class Device(eqx.Module):
         for number in () if self.uncertainty is None else self.uncertainty.numbers:
             if find(self, number, "uncertainty.numbers")[1].get("unit") is None:
                 raise InputError(f"uncertainty.numbers: {number} is no number with a unit")
-        sizes = {name: self.layers[name].material.sizes for name in self.order}
-        dotted = {name: count for name, count in sizes.items() if count}
+        materials = {name: self.layers[name].material for name in self.order}
+        dotted = {name: material.size_classes for name, material in materials.items() if material.sizes}
         if len(set(dotted.values())) > 1:
             listed = ", ".join(f"{count} in {name}" for name, count in dotted.items())
             raise InputError(f"layers: size_classes must be the same in all layers with dots, but are {listed}")
+        trapped = [name for name in dotted if materials[name].trapped]
+        if 0 < len(trapped) < len(dotted):
+            sound = next(name for name in dotted if name not in trapped)
+            raise InputError(
+                f"layers: all layers with dots must have traps or none, but {trapped[0]} has and {sound} not"
+            )
         self._check_work_functions()
 
     def check(self) -> None:

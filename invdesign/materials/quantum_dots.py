@@ -12,10 +12,10 @@ from invdesign.constants import CM_PER_NM
 from invdesign.materials.mixing import Mixing, dot_permittivity
 from invdesign.materials.optical import OpticalModel
 from invdesign.materials.semiconductor import Bulk, Electrical, SemiconductorNumbers
-from invdesign.processes.dots import DotEnsemble
+from invdesign.processes.dots import DotEnsemble, Traps
 from invdesign.processes.field_emission import BarrierEscape, lever_arm
 from invdesign.processes.ions import MobileIons
-from invdesign.schema import quantity
+from invdesign.schema import choice, quantity
 
 REFERENCE_EXCITON_EV = 1.0
 REFERENCE_BROMIDE = 1 / 6
@@ -25,6 +25,8 @@ REFERENCE_FREE_PATH_NM = 9.8
 LOWEST_BARRIER_EV = 1e-3
 FAINT = 1e-30
 """Im eps of dots of one size that absorb nothing: where none does, all share alike."""
+SOUND_AT_LEAST = 1e-15
+"""Share of the dots that have no trap where all have one: too few to count, but not none."""
 
 
 class MapbHalide(SemiconductorNumbers):
@@ -123,6 +125,38 @@ class Nonlocal(Tunnelling):
     kind: ClassVar[str] = "nonlocal"
 
 
+class DotTraps(eqx.Module):
+    """A trap within the gap of some of the dots: one level, which takes its carriers from the dot's own levels."""
+
+    per_dot: Float[Array, ""] = quantity(
+        "1", lower=0, upper=1, open_lower=True, doc="share of the dots that have one; the others have none"
+    )
+    level_eV: Float[Array, ""] = quantity(
+        "eV", lower=-1, upper=1, default=0.0, doc="above the middle between electron and hole level of the dot"
+    )
+    electron_capture_time_s: Float[Array, ""] = quantity(
+        "s", lower=0, open_lower=True, doc="of an electron in the dot, where the trap is empty"
+    )
+    hole_capture_time_s: Float[Array, ""] = quantity(
+        "s", lower=0, open_lower=True, doc="of a hole in the dot, where the trap is full"
+    )
+    charge: str = choice(
+        "acceptor", "donor", default="acceptor", doc="acceptor: negative when full; donor: positive when empty"
+    )
+
+    def rates(self, dots: "Dots", kT: Float[Array, ""]) -> Traps:
+        """Capture, and release into the levels of a dot, g exp(-depth/kT) of it: detailed balance within the dot."""
+        depth, level = dots.exciton_energy_eV / 2, self.level_eV
+        electron, hole = 1 / self.electron_capture_time_s, 1 / self.hole_capture_time_s
+        return Traps(
+            electron,
+            electron * dots.electron_degeneracy * jnp.exp(-(depth - level) / kT),
+            hole,
+            hole * dots.hole_degeneracy * jnp.exp(-(depth + level) / kT),
+            self.charge == "donor",
+        )
+
+
 class Dots(eqx.Module):
     """PbS dots. The exciton energy is the observable; the diameter is its calibration.
 
@@ -176,6 +210,7 @@ class Dots(eqx.Module):
     )
     geometry: Geometry = Sphere()
     tunnelling: Tunnelling = Local()
+    traps: DotTraps | None = None
 
     @property
     def sizes(self) -> tuple[Float[Array, " size"], Float[Array, " size"]]:
@@ -256,24 +291,46 @@ class DotsInHost(Electrical):
             dots.electron_degeneracy * dots.hole_degeneracy * jnp.exp(-dots.exciton_energy_eV / kT),
             escape(electron),
             escape(hole),
+            None if dots.traps is None else dots.traps.rates(dots, kT),
             nonlocal_=isinstance(dots.tunnelling, Nonlocal),
         )
 
     @property
     def sizes(self) -> int:
+        return self.size_classes * len(self.kinds)
+
+    @property
+    def size_classes(self) -> int:
         return self.dots.size_classes
+
+    @property
+    def trapped(self) -> bool:
+        return self.dots.traps is not None
+
+    @property
+    def kinds(self) -> tuple[Float[Array, ""], ...]:
+        """Shares of the dots of every size: all, or those without a trap and those with one."""
+        if self.dots.traps is None:
+            return (jnp.ones(()),)
+        trapped = self.dots.traps.per_dot
+        return 1 - trapped + SOUND_AT_LEAST, trapped
 
     def of_diameter(self, diameter_nm: Float[Array, ""]) -> "DotsInHost":
         """The same with all dots of this size."""
         return eqx.tree_at(lambda material: material.dots.diameter_nm, self, diameter_nm)
 
     def ensembles(self, kT: Float[Array, ""]) -> DotEnsemble:
-        """The dots of all sizes: one more axis, before those of ends and edges, of which each is an ensemble."""
+        """The dots of all sizes: one more axis, before those of ends and edges, of which each is an ensemble.
+
+        With traps all sizes come twice, first the dots without.
+        """
         diameters, shares = self.dots.sizes
         each = jax.vmap(lambda diameter: self.of_diameter(diameter).ensemble(kT))(diameters)
         density = shares / jnp.sum(shares / each.density)
-        each = eqx.tree_at(lambda ensemble: ensemble.density, each, density)
-        return jax.tree.map(lambda leaf: leaf[:, None, None], each)
+        parts = [eqx.tree_at(lambda one: one.density, each, share * density) for share in self.kinds]
+        if each.traps is not None:
+            parts[0] = eqx.tree_at(lambda one: one.traps, parts[0], each.traps.idle)
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:, None, None], *parts)
 
     def size_shares(self, wavelength_nm: Float[Array, " wavelength"]) -> Float[Array, "wavelength size"]:
         """By the line that dots of each size have without dispersion, and their volume."""
@@ -284,7 +341,8 @@ class DotsInHost(Electrical):
             return dot_permittivity(wavelength_nm, dots.exciton_energy_eV, diameter, jnp.zeros(())).imag
 
         lines = (jax.vmap(line)(diameters).T + FAINT) * shares * diameters**3
-        return lines / jnp.sum(lines, axis=1, keepdims=True)
+        by_size = lines / jnp.sum(lines, axis=1, keepdims=True)
+        return jnp.concatenate([share * by_size for share in self.kinds], axis=1)
 
     @property
     def ions(self) -> MobileIons | None:

@@ -60,11 +60,21 @@ class Material(eqx.Module):
 
     @property
     def sizes(self) -> int:
-        """Of its dots that are told apart; 0 without dots."""
+        """Kinds of its dots that are told apart; 0 without dots."""
         return 0
 
+    @property
+    def size_classes(self) -> int:
+        """Sizes of its dots that are told apart; 0 without dots."""
+        return self.sizes
+
+    @property
+    def trapped(self) -> bool:
+        """Whether some of its dots have a trap."""
+        return False
+
     def size_shares(self, wavelength_nm: Float[Array, " wavelength"]) -> Float[Array, "wavelength size"]:
-        """Share of what the dots absorb that excites those of each size."""
+        """Share of what the dots absorb that excites those of each kind."""
         return jnp.ones((len(wavelength_nm), 1))
 
     def dot_share(self, wavelength_nm: Float[Array, " wavelength"]) -> Float[Array, " wavelength"]:

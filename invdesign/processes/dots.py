@@ -2,20 +2,28 @@
 
 Every dot of density N exchanges electrons with the host on 0<->e and h<->X, holes on 0<->h and e<->X, and recombines on
 X<->0, where the backward rate carries thermal generation and optical excitation. All rates of one dot are in 1/s.
+
+A dot with a trap is a machine of eight states, these four with the trap empty and again with it full. The trap takes
+an electron from the dot (e -> 0 and X -> h, the trap fills) or a hole (h -> 0 and X -> e, it empties); its reverse
+jumps emit into the dot's own levels, and neither touches the host.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from invdesign.processes.field_emission import BarrierEscape
+from invdesign.processes.machine import Jump, completed_cycles
 from invdesign.processes.site import Site
 
 EMPTY, ELECTRON, HOLE, EXCITON = range(4)
+FULL_TRAP = 4
+"""Added to the state of a dot whose trap is full."""
+CARRIER_CHARGES = (0, -1, 1, 0)
+"""Of a dot's own carriers, in its four states."""
 
 Escape = tuple[Float[Array, "..."], ...]
 """Enhancement, over the rate without field, of the exchange of electrons and of holes with the host here; where dots
@@ -39,6 +47,26 @@ class Exchange(NamedTuple):
     emission_p: Float[Array, "..."]
 
 
+class Traps(eqx.Module):
+    """The trap of a dot: rates of one dot, 1/s."""
+
+    electron_capture: Float[Array, "..."]
+    """From the dot's electron level, where the trap is empty."""
+    electron_release: Float[Array, "..."]
+    """Back into it, where the trap is full and the level free."""
+    hole_capture: Float[Array, "..."]
+    """From the dot's hole level, where the trap is full."""
+    hole_release: Float[Array, "..."]
+    donor: bool = eqx.field(static=True, default=False)
+    """Positive when empty; else (acceptor) negative when full."""
+
+    @property
+    def idle(self) -> "Traps":
+        """Of dots without a trap: one so high above their levels that it never fills."""
+        none = jnp.zeros_like(self.electron_capture)
+        return Traps(none, self.electron_capture, self.hole_capture, none, self.donor)
+
+
 class DotRates(NamedTuple):
     """First-order rates of one dot, 1/s."""
 
@@ -49,6 +77,7 @@ class DotRates(NamedTuple):
     recombination: Float[Array, "..."]
     thermal_generation: Float[Array, "..."]
     excitation: Float[Array, "..."]
+    traps: Traps | None = None
 
     @property
     def total(self) -> Exchange:
@@ -58,42 +87,58 @@ class DotRates(NamedTuple):
     @property
     def of_jumps(self) -> tuple[tuple[Array, Array], ...]:
         """Forward and backward rate of every jump, per dot in the state that it leaves, in the order of `jumps`."""
-        rates = []
+        rates, twice = [], 1 if self.traps is None else 2
         for part in (self.here, self.far):
             if part is not None:
                 electrons, holes = (part.capture_n, part.emission_n), (part.capture_p, part.emission_p)
-                rates += [electrons, electrons, holes, holes]
-        return (*rates, (self.recombination, self.thermal_generation + self.excitation))
-
-
-class Jump(NamedTuple):
-    """One jump process: what it adds to the host per forward step, and the states of the dot before and after."""
-
-    name: str
-    host: tuple[int, int, int, int]
-    """Electrons and holes here, electrons and holes where they land."""
-    origin: int
-    target: int
+                rates += [electrons, electrons, holes, holes] * twice
+        rates += [(self.recombination, self.thermal_generation + self.excitation)] * twice
+        if self.traps is not None:
+            rates += [(self.traps.electron_capture, self.traps.electron_release)] * 2
+            rates += [(self.traps.hole_capture, self.traps.hole_release)] * 2
+        return tuple(rates)
 
 
 _Host = tuple[int, int, int, int]
+_NOWHERE = (0, 0, 0, 0)
 
 
-def _exchange(names: tuple[str, str], electrons: _Host, holes: _Host) -> tuple[Jump, ...]:
-    return (
-        Jump(names[0], electrons, EMPTY, ELECTRON),
-        Jump(names[0], electrons, HOLE, EXCITON),
-        Jump(names[1], holes, EMPTY, HOLE),
-        Jump(names[1], holes, ELECTRON, EXCITON),
-    )
+def _exchange(names: tuple[str, str], electrons: _Host, holes: _Host, traps: Sequence[int]) -> list[Jump]:
+    return [
+        Jump(name, host, trap + origin, trap + target)
+        for trap in traps
+        for name, host, origin, target in (
+            (names[0], electrons, EMPTY, ELECTRON),
+            (names[0], electrons, HOLE, EXCITON),
+            (names[1], holes, EMPTY, HOLE),
+            (names[1], holes, ELECTRON, EXCITON),
+        )
+    ]
 
 
-_HERE = _exchange(("electron exchange with dots", "hole exchange with dots"), (-1, 0, 0, 0), (0, -1, 0, 0))
-_FAR = _exchange(("electron tunnelling with dots", "hole tunnelling with dots"), (0, 0, -1, 0), (0, 0, 0, -1))
-_PAIRS = (Jump("dot recombination", (0, 0, 0, 0), EXCITON, EMPTY),)
+def list_jumps(far: bool, trapped: bool) -> tuple[Jump, ...]:
+    """All jumps of dots, with tunnelling `far` away apart from other exchange or not, with a trap or without."""
+    traps = (0, FULL_TRAP) if trapped else (0,)
+    jumps = _exchange(("electron exchange with dots", "hole exchange with dots"), (-1, 0, 0, 0), (0, -1, 0, 0), traps)
+    if far:
+        names = "electron tunnelling with dots", "hole tunnelling with dots"
+        jumps += _exchange(names, (0, 0, -1, 0), (0, 0, 0, -1), traps)
+    jumps += [Jump("dot recombination", _NOWHERE, trap + EXCITON, trap + EMPTY, (1, 0)) for trap in traps]
+    if trapped:
+        electrons, holes = ((ELECTRON, EMPTY), (EXCITON, HOLE)), ((HOLE, EMPTY), (EXCITON, ELECTRON))
+        jumps += [Jump("electron trapping in dots", _NOWHERE, start, FULL_TRAP + end) for start, end in electrons]
+        jumps += [Jump("hole trapping in dots", _NOWHERE, FULL_TRAP + start, end, (0, 1)) for start, end in holes]
+    return tuple(jumps)
 
-FILLED = (ELECTRON, HOLE, EXCITON)
-"""The states that are unknowns; the empty state follows from the sum."""
+
+def by_carriers(populations: Float[Array, "state ..."]) -> Float[Array, "4 ..."]:
+    """Populations of the states empty, e, h and X, whatever the trap."""
+    return sum((populations[trap : trap + FULL_TRAP] for trap in range(0, len(populations), FULL_TRAP)), jnp.zeros(()))
+
+
+def excited(states: int) -> list[tuple[int, int]]:
+    """States between which light lifts a dot: before, after."""
+    return [(trap + EMPTY, trap + EXCITON) for trap in range(0, states, FULL_TRAP)]
 
 
 def sum_over_jumps(stoichiometry: Sequence[Sequence[int]], per_jump: Sequence[Array]) -> list[Array]:
@@ -120,13 +165,34 @@ class DotEnsemble(eqx.Module):
     """g_e g_h exp(-E_x/kT): thermal generation over recombination."""
     electron_escape: BarrierEscape
     hole_escape: BarrierEscape
+    traps: Traps | None = None
     nonlocal_: bool = eqx.field(static=True, default=False)
     """Whether tunnelling carriers land where the barrier ends, and not where the dot is."""
 
     @property
     def jumps(self) -> tuple[Jump, ...]:
         """All jumps of the dots, tunnelling apart or not."""
-        return _HERE + _FAR + _PAIRS if self.nonlocal_ else _HERE + _PAIRS
+        return list_jumps(self.nonlocal_, self.traps is not None)
+
+    @property
+    def states(self) -> int:
+        """Of one dot: 4, or 8 with a trap."""
+        return FULL_TRAP if self.traps is None else 2 * FULL_TRAP
+
+    @property
+    def filled(self) -> range:
+        """The states that are unknowns; the population of the empty one follows from the sum."""
+        return range(1, self.states)
+
+    @property
+    def charges(self) -> tuple[int, ...]:
+        """Of a dot in each state, elementary charges."""
+        if self.traps is None:
+            return CARRIER_CHARGES
+        empty = 1 if self.traps.donor else 0
+        return tuple(charge + empty for charge in CARRIER_CHARGES) + tuple(
+            charge + empty - 1 for charge in CARRIER_CHARGES
+        )
 
     @property
     def host_stoichiometry(self) -> tuple[tuple[int, ...], ...]:
@@ -135,8 +201,10 @@ class DotEnsemble(eqx.Module):
 
     @property
     def dot_stoichiometry(self) -> tuple[tuple[int, ...], ...]:
-        """What each of them adds to the states `FILLED`."""
-        return tuple(tuple((jump.target == state) - (jump.origin == state) for state in FILLED) for jump in self.jumps)
+        """What each of them adds to the states `filled`."""
+        return tuple(
+            tuple((jump.target == state) - (jump.origin == state) for state in self.filled) for jump in self.jumps
+        )
 
     def escape(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Escape:
         """Enhancement of the exchanges with the host by the field (V/cm); the same at both ends of an edge."""
@@ -163,9 +231,9 @@ class DotEnsemble(eqx.Module):
         if self.nonlocal_ and landing is not None:
             far = exchange(site.n * jnp.exp(landing.electrons), site.p * jnp.exp(landing.holes), *escape[2:])
         here = exchange(site.n, site.p, *escape[:2])
-        return DotRates(here, far, self.recombination, self.recombination * self.thermal_ratio, excitation)
+        return DotRates(here, far, self.recombination, self.recombination * self.thermal_ratio, excitation, self.traps)
 
-    def one_way(self, rates: DotRates, populations: Float[Array, "4 ..."]) -> Float[Array, "2 jump ..."]:
+    def one_way(self, rates: DotRates, populations: Float[Array, "state ..."]) -> Float[Array, "2 jump ..."]:
         """Forward and backward rates of all jumps, cm^-3 s^-1."""
         pairs = list(zip(self.jumps, rates.of_jumps, strict=True))
         forward = jnp.stack([rate * populations[jump.origin] for jump, (rate, _) in pairs])
@@ -173,9 +241,9 @@ class DotEnsemble(eqx.Module):
         return self.density * jnp.stack([forward, backward])
 
     def slopes(
-        self, rates: DotRates, populations: Float[Array, "4 ..."], steepness: Escape
-    ) -> tuple[list[Float[Array, "local ..."]], list[Float[Array, "3 ..."]]]:
-        """Derivatives of the net rate of every jump by local variables and by the populations `FILLED`, cm^-3 s^-1.
+        self, rates: DotRates, populations: Float[Array, "state ..."], steepness: Escape
+    ) -> tuple[list[Float[Array, "local ..."]], list[Float[Array, "filled ..."]]]:
+        """Derivatives of the net rate of every jump by local variables and by the populations `filled`, cm^-3 s^-1.
 
         Local variables are ln n, ln p, the field and, with tunnelling apart, ln n and ln p as seen where carriers
         land. Mass action: a forward rate is proportional to the carrier it takes. `steepness` is d ln(enhancement)/d
@@ -191,42 +259,32 @@ class DotEnsemble(eqx.Module):
             by_host = [-factor * taken for factor in taken_from]
             by_local.append(jnp.stack([*by_host[:2], steep * net, *by_host[2:]]))
             lost_empty = (jump.origin == EMPTY) * forward - (jump.target == EMPTY) * backward
-            gains = [(jump.origin == state) * forward - (jump.target == state) * backward for state in FILLED]
+            gains = [(jump.origin == state) * forward - (jump.target == state) * backward for state in self.filled]
             by_state.append(self.density * jnp.stack(jnp.broadcast_arrays(*(gain - lost_empty for gain in gains))))
         return by_local, by_state
 
     def stationary(
         self, site: Site, rates: DotRates, landing: Landing | None = None
-    ) -> tuple[Float[Array, "4 ..."], Float[Array, "..."], Float[Array, "2 ..."] | None]:
+    ) -> tuple[Float[Array, "state ..."], Float[Array, "..."], Float[Array, "2 ..."] | None]:
         """Stationary populations, the net recombination rate through the dots (cm^-3 s^-1), without subtractions.
 
         Also the part of it that electrons, and that holes, come to from where tunnelling ones land.
 
-        The populations are ratios of sums over rooted spanning trees (matrix-tree theorem), each a sum of positive
-        products.
-        The net rate is the sum over the two cycles through X -> 0, (forward - backward product) times the trees that
-        hang on
-        the cycle, and the difference of products is written with expm1 of the affinity: near equilibrium
-        c n P - e P would lose all digits.
+        The net rate is what the cycles of the machine complete: in each, forward over backward is exp(affinity) per
+        pair, less by g_0/(g_0 + light) where light can undo it, so that the difference of both is written with expm1:
+        near equilibrium c n P - e P would lose all digits.
         """
-        # products of rates overflow in strong fields; the result is homogeneous in them, so that a frozen unit is exact
         of_host = rates.total
-        all_rates = (*of_host, rates.recombination, rates.thermal_generation, rates.excitation)
-        unit = jax.lax.stop_gradient(sum(all_rates))
-        a, en, b, ep, k, g0, light = (rate / unit for rate in all_rates)
-        g = g0 + light
-        # rooted spanning trees of the graph 0-e, 0-h, e-X, h-X, X-0
-        e_out, h_out = en + b, ep + a  # ways out of e and of h
-        tree_0 = k * e_out * h_out + en * ep * (e_out + h_out)
-        tree_x = g * e_out * h_out + a * b * (e_out + h_out)
-        tree_e = h_out * (a * (k + ep) + g * ep) + a * ep * e_out
-        tree_h = e_out * (b * (k + en) + g * en) + b * en * h_out
-        total = tree_0 + tree_e + tree_h + tree_x
-        populations = jnp.stack([tree_0, tree_e, tree_h, tree_x]) / total
+        mixture = rates._replace(here=of_host, far=None)
+        populations, cycles = completed_cycles(list_jumps(False, self.traps is not None), mixture.of_jumps)
+        by_light = jnp.log1p(rates.excitation / rates.thermal_generation)
 
         def net(affinity: Array) -> Array:
-            drive = en * ep * (g0 * jnp.expm1(affinity) - light)
-            return self.density * unit * drive * (e_out + h_out) / total
+            each = [
+                sum(pairs) * rate * jnp.expm1(sum(pairs) * affinity - pairs[0] * by_light)
+                for pairs, rate in cycles.items()
+            ]
+            return self.density * sum(each, jnp.zeros(()))
 
         if rates.far is None or landing is None:
             return populations, net(site.affinity), None
@@ -236,7 +294,8 @@ class DotEnsemble(eqx.Module):
         mixed = site.affinity + sum(jnp.log1p(share * by) for share, by in zip(shares, apart, strict=True))
         rate = net(mixed)
         # what is lost there: its share, and what flows through the dots from there to here
-        waiting = populations[EMPTY] + populations[HOLE], populations[EMPTY] + populations[ELECTRON]
+        states = by_carriers(populations)
+        waiting = states[EMPTY] + states[HOLE], states[EMPTY] + states[ELECTRON]
         captures = rates.here.capture_n, rates.here.capture_p
         through = [self.density * c * free * by for c, free, by in zip(captures, waiting, apart, strict=True)]
         far = jnp.stack([share * (rate + more) for share, more in zip(shares, through, strict=True)])

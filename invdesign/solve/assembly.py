@@ -29,12 +29,10 @@ from invdesign.constants import ELEMENTARY_CHARGE_C, VACUUM_PERMITTIVITY_F_PER_C
 from invdesign.device.device import Contact, Device, Layer
 from invdesign.materials.semiconductor import Bulk, Electrical
 from invdesign.processes.dots import (
-    ELECTRON,
-    FILLED,
-    HOLE,
     DotEnsemble,
     DotRates,
     Escape,
+    by_carriers,
     sum_over_jumps,
 )
 from invdesign.processes.ions import MobileIons
@@ -122,9 +120,17 @@ class System(eqx.Module):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The axis that arrays over dots have besides ends and edges: the number of their sizes, or none."""
+        """The axis that arrays over dots have besides ends and edges: the number of their sizes, or none.
+
+        With traps all sizes are there twice, first those of dots without.
+        """
         shapes = [region.bulk.dots.density.shape[:-2] for region in self.regions if region.bulk.dots is not None]
         return max(shapes, default=())
+
+    @property
+    def dot_states(self) -> int:
+        """States of one dot, 4 without dots."""
+        return max((region.bulk.dots.states for region in self.regions if region.bulk.dots is not None), default=4)
 
     @property
     def nodes(self) -> int:
@@ -271,21 +277,21 @@ class EdgeDots(NamedTuple):
     """The dots at the ends of edges."""
 
     rates: DotRates
-    populations: Float[Array, "4 *size 2 edge"]
+    populations: Float[Array, "state *size 2 edge"]
     recombination: Float[Array, "*carrier 2 edge"]
     """Net rate through the dots, cm^-3 s^-1; where dots are on the move, net loss of electrons and of holes to them."""
     far: Float[Array, "2 2 edge"] | None
     """The part of it that electrons and holes come to from where tunnelling ones land."""
-    change: Float[Array, "3 2 edge"] | None = None
-    """Of e, h and X since the beginning of a step, where dots are on the move."""
+    change: Float[Array, "filled *size 2 edge"] | None = None
+    """Of the filled states since the beginning of a step, where dots are on the move."""
 
 
 class DotPast(NamedTuple):
     """What the populations of dots on the move are reached from, in an implicit step of rate factor `store`."""
 
-    before: Float[Array, "3 2 edge"]
-    """e, h and X at the beginning of the step."""
-    gained: Float[Array, "3 2 edge"]
+    before: Float[Array, "filled *size 2 edge"]
+    """All states but the empty one at the beginning of the step."""
+    gained: Float[Array, "filled *size 2 edge"]
     """What earlier stages of the step add."""
     store: Float[Array, ""]
     """1/s: store * (populations - before - gained) = net gain."""
@@ -324,17 +330,17 @@ class EdgeLinearisation(NamedTuple):
 
 
 class DotLinearisation(NamedTuple):
-    """Derivatives that the dots (e, h, X) bring in."""
+    """Derivatives that the dots (all states but the empty one) bring in."""
 
-    rows: Float[Array, "row 3 *size 2 edge"]
+    rows: Float[Array, "row filled *size 2 edge"]
     """Rows of the host by the dots at the same end."""
-    local: Float[Array, "3 local *size 2 edge"]
+    local: Float[Array, "filled local *size 2 edge"]
     """Rows of the dots by the local variables."""
-    own: Float[Array, "3 3 *size 2 edge"]
+    own: Float[Array, "filled filled *size 2 edge"]
     """Rows of the dots by the dots."""
     stored: Float[Array, "*size 2 edge"]
     """Dots per cm^2 in half an edge."""
-    change: Float[Array, "3 2 edge"] | None
+    change: Float[Array, "filled *size 2 edge"] | None
     """Of the dots since the beginning of a step, where they are on the move."""
 
 
@@ -395,19 +401,25 @@ def _moving_dots(dots: DotEnsemble, rates: DotRates, past: DotPast) -> EdgeDots:
         forward, backward = dots.one_way(rates, populations)
         return forward - backward
 
-    def with_empty(filled: Array) -> Float[Array, "4 2 edge"]:
+    def with_empty(filled: Array) -> Float[Array, "state *size 2 edge"]:
         return jnp.concatenate([1 - jnp.sum(filled, axis=0, keepdims=True), filled])
 
     before = with_empty(past.before)
     none = (jnp.zeros_like(rates.here.capture_n),) * len(dots.host_stoichiometry[0])
     by_dots = jnp.stack(sum_over_jumps(dots.dot_stoichiometry, dots.slopes(rates, before, none)[1]))
     driven = jnp.stack(sum_over_jumps(dots.dot_stoichiometry, list(net(before)))) / dots.density
-    own = past.store * jnp.eye(len(FILLED))[:, :, None, None] - by_dots / dots.density
+    own = past.store * _unit_matrix(by_dots) - by_dots / dots.density
     change = eliminate(own, (driven + past.store * past.gained)[:, None])[:, 0]
     populations = with_empty(past.before + change)
     lost = -jnp.stack(sum_over_jumps(dots.host_stoichiometry, list(net(populations))))
+    lost = over_sizes(lost, 1)
     here, far = lost[:2], lost[2:] if dots.nonlocal_ else None
     return EdgeDots(rates, populations, here if far is None else here + far, far, change)
+
+
+def _unit_matrix(like: Array) -> Float[Array, "..."]:
+    """Of the size of the first two axes, to be broadcast along the others."""
+    return jnp.expand_dims(jnp.eye(len(like)), range(2, like.ndim))
 
 
 def host_recombination(bulk: Bulk, site: Site) -> Float[Array, "2 edge"]:
@@ -433,7 +445,8 @@ def _balance(
     site = state.site
     charge = site.p - site.n + bulk.doping
     if bulk.dots is not None and dots is not None:
-        charge += over_sizes(bulk.dots.density * (dots.populations[HOLE] - dots.populations[ELECTRON]))
+        charges = zip(bulk.dots.charges, dots.populations, strict=True)
+        charge += over_sizes(bulk.dots.density * sum((one * share for one, share in charges if one), jnp.zeros(())))
     loss = jnp.broadcast_to(halves * recombination(bulk, site, dots) - host, (2, *site.n.shape))
     far = None
     if landing is not None:
@@ -518,7 +531,7 @@ def edge_linearisation(
         nothing = jnp.zeros_like(host_by_local[0])
         beyond = [(0, len(nothing) - 3)] * 2 + [(0, 0)] * 2
         rows = jnp.pad(rows, beyond) - jnp.stack([nothing, *host_by_local])
-        charges = [(state == HOLE) - (state == ELECTRON) for state in FILLED]
+        charges = [ensemble.charges[state] - ensemble.charges[0] for state in ensemble.filled]
         of_one = [jnp.full_like(by, one) for by, one in zip(host_by_dots[0], charges, strict=True)]
         charge_by_dots = jnp.stack(of_one) * ensemble.density
         dots = DotLinearisation(
@@ -584,10 +597,9 @@ def follow(edges: EdgeLinearisation, store: Inexact[Array, ""] | float) -> Follo
     beyond = [(0, len(edges.rows) - 3)] * 2 + [(0, 0)] * 2
     local, own = edges.rows + store * jnp.pad(storage, beyond), None
     if edges.dots is not None:
-        one = jnp.expand_dims(jnp.eye(len(FILLED)), range(2, edges.dots.own.ndim))
-        own = store * edges.dots.stored * one - edges.dots.own
+        own = store * edges.dots.stored * _unit_matrix(edges.dots.own) - edges.dots.own
         followed = eliminate(own, edges.dots.local.astype(own.dtype))
-        through = [edges.dots.rows[:, k, None] * followed[k] for k in range(len(FILLED))]
+        through = [edges.dots.rows[:, k, None] * followed[k] for k in range(len(own))]
         local += over_sizes(sum(through, jnp.zeros(())), 2)
     by_n, by_p = (jnp.asarray(columns, jnp.float64).T[:, :, None] for columns in (_OF_LOG_N, _OF_LOG_P))
     by_field = jnp.asarray(_OF_FIELD[0], jnp.float64)[:, None, None] * edges.field
@@ -653,7 +665,7 @@ def join_balances(system: System, u: Float[Array, "node 3"], parts: Sequence[Edg
 
 def join_rows(
     system: System, parts: Sequence[Followed]
-) -> tuple[Inexact[Array, "3 7 2 edge"], FarRows | None, list[Inexact[Array, "3 3 *size 2 region_edge"] | None]]:
+) -> tuple[Inexact[Array, "3 7 2 edge"], FarRows | None, list[Inexact[Array, "..."] | None]]:
     """Rows of all edges, what landing places add to them, and the dots' own matrices of every region."""
     rows, far = system.join([(part.rows, part.far) for part in parts])
     return rows, far, [part.own for part in parts]
@@ -714,11 +726,11 @@ def all_dots(
 
 def populations(
     system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light
-) -> Float[Array, "4 *size 2 edge"]:
+) -> Float[Array, "state *size 2 edge"]:
     """Stationary dot populations at all edge ends, zeros where there are no dots."""
     parts = []
     for state, dots in all_dots(system, u, v, light):
-        none = jnp.zeros((4, *system.sizes, *state.site.n.shape))
+        none = jnp.zeros((system.dot_states, *system.sizes, *state.site.n.shape))
         parts.append(none if dots is None else dots.populations)
     return system.join(parts)
 
@@ -726,8 +738,8 @@ def populations(
 def mean_populations(
     system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light
 ) -> Float[Array, "4 2 edge"]:
-    """The same, averaged over all dots of an edge end, whatever their size."""
-    found = populations(system, u, v, light)
+    """The same, averaged over all dots of an edge end, whatever their size and their trap."""
+    found = by_carriers(populations(system, u, v, light))
     if not system.sizes:
         return found
     weights = []

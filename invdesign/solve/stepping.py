@@ -23,7 +23,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.materials.semiconductor import Bulk
-from invdesign.processes.dots import ELECTRON, FILLED, HOLE
 from invdesign.solve.assembly import (
     DotPast,
     EdgeLinearisation,
@@ -36,6 +35,7 @@ from invdesign.solve.assembly import (
     follow,
     join_balances,
     join_rows,
+    over_sizes,
     over_states,
     populations,
 )
@@ -170,14 +170,13 @@ class Moment(eqx.Module):
     u: Float[Array, "node 3"]
     v: Float[Array, ""]
     """Unknowns of the nodes and the junction voltage, as at an operating point."""
-    dots: Float[Array, "3 2 edge"]
-    """Populations e, h and X at both ends of every edge, zero where there are no dots."""
+    dots: Float[Array, "filled *size 2 edge"]
+    """Populations of all states but the empty one at both ends of every edge, zero where there are no dots."""
 
 
 def at_rest(system: System, state: State, light: Light) -> Moment:
     """A stationary state as the start of a transient."""
-    filled = populations(system, state.u, state.v, light)[FILLED, :]
-    return Moment(state.u, state.v, filled)
+    return Moment(state.u, state.v, populations(system, state.u, state.v, light)[1:])
 
 
 class Stores(eqx.Module):
@@ -185,8 +184,8 @@ class Stores(eqx.Module):
 
     carriers: Float[Array, "2 2 edge"]
     """Electrons and holes in half an edge, cm^-2."""
-    dots: Float[Array, "3 2 edge"]
-    """Populations e, h and X."""
+    dots: Float[Array, "filled *size 2 edge"]
+    """Populations of all states but the empty one."""
     displacement: Float[Array, " edge"]
     """eps E on an edge, elementary charges per cm^2."""
 
@@ -232,11 +231,11 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
     stored = system.join([part.stored for part in edges])
     carriers = -stored * jnp.expm1(-jnp.stack([psi - phi_n, change.v + phi_p - psi]))
     displacement = system.join([part.along[0, 0] for part in edges]) * (psi[0] - psi[1])
-    dots = system.join([_change(part) for part in edges])
+    dots = system.join([_change(system, part) for part in edges])
     moved = Stores(carriers, dots, displacement)
     rate = jax.tree.map(lambda new, before: store * (new - before), moved, gained)
     # Poisson's equation for the changes: it holds at the start, and ions do not move
-    held = dots_per_end(system) * (dots[FILLED.index(HOLE)] - dots[FILLED.index(ELECTRON)])
+    held = over_sizes(dots_per_end(system) * _charge(system, dots))
     charge = carriers[1] - carriers[0] + held
     poisson = charge + jnp.stack([-displacement, displacement])
     rows = jnp.concatenate([poisson[None], balance.rows[1:] - rate.carriers])
@@ -248,22 +247,26 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
     return _Trial(Moment(u, v, start.dots + dots), edges, rate, balance.conduction, nodes, circuit[None])
 
 
-def _change(edges: EdgeLinearisation) -> Float[Array, "3 2 edge"]:
+def _charge(system: System, change: Float[Array, "filled *size 2 edge"]) -> Float[Array, "*size 2 edge"]:
+    """Charge that a change of populations brings to one dot, elementary charges."""
+    of_one = next((region.bulk.dots.charges for region in system.regions if region.bulk.dots is not None), (0,) * 4)
+    return jnp.tensordot(jnp.asarray(of_one[1:], jnp.float64) - of_one[0], change, 1)
+
+
+def _change(system: System, edges: EdgeLinearisation) -> Float[Array, "filled *size 2 edge"]:
     """Of the populations since the start of a step."""
     if edges.dots is None or edges.dots.change is None:
-        return jnp.zeros((len(FILLED), *edges.stored.shape[1:]))
+        return jnp.zeros((system.dot_states - 1, *system.sizes, *edges.stored.shape[1:]))
     return edges.dots.change
 
 
-def dots_per_end(system: System) -> Float[Array, "2 edge"]:
+def dots_per_end(system: System) -> Float[Array, "*size 2 edge"]:
     """Dots in half an edge, cm^-2."""
-    none = jnp.zeros_like
-    return system.join(
-        [
-            none(region.halves) if region.bulk.dots is None else region.halves * region.bulk.dots.density
-            for region in system.regions
-        ]
-    )
+    parts = []
+    for region in system.regions:
+        none = jnp.zeros((*system.sizes, *region.halves.shape))
+        parts.append(none if region.bulk.dots is None else none + region.halves * region.bulk.dots.density)
+    return system.join(parts)
 
 
 def _matrix(system: System, trial: _Trial, store: Array) -> Bordered:
@@ -391,7 +394,7 @@ def take_step(
         return (rates, currents.at[index].set(terminal), change, good & solved, index + 1), trial
 
     count = len(TIMES)
-    none = Stores(*(jnp.zeros((*shape, system.nodes - 1)) for shape in ((2, 2), (3, 2), ())))
+    none = Stores(*(jnp.zeros((*shape, system.nodes - 1)) for shape in ((2, 2), start.dots.shape[:-1], ())))
     rates = jax.tree.map(lambda one: jnp.stack([one] * count), none)
     still = State(jnp.zeros_like(start.u), jnp.zeros_like(start.v), jnp.zeros(0))
     begin = (rates, jnp.zeros(count), still, jnp.ones((), bool), jnp.zeros((), int))

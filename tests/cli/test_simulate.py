@@ -51,7 +51,11 @@ ARGUMENTS = [
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("simulate")
     root = Path(invdesign.__file__).parents[1]
-    environment = os.environ | {"PYTHONPATH": str(root), "JAX_COMPILATION_CACHE_DIR": str(place / "cache"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = os.environ | {
+        "PYTHONPATH": str(root),
+        "JAX_COMPILATION_CACHE_DIR": str(place / "cache"),
+        "TF_CPP_MIN_LOG_LEVEL": "3",  # JAX, loaded by this process, has set it lower
+    }
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "invdesign", "simulate", *ARGUMENTS],
         cwd=place,

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from sample_devices import dot_diode, dot_film
 
-from invdesign.analyses.transient import transient_absorption
 from invdesign.config import load_device
 from invdesign.constants import HC_EV_NM
 from invdesign.errors import InputError
@@ -89,11 +88,6 @@ def test_classes_of_one_size_are_one_size():
         found.append(compute(eqx.tree_at(path, device, jnp.zeros(()))))
     for name, value in found[0].items():
         assert float(found[1][name]) == pytest.approx(float(value), rel=1e-9), name
-
-
-def test_transients_of_several_sizes_are_refused():
-    with pytest.raises(InputError, match=r"one size only: set size_classes to 1"):
-        transient_absorption(dot_diode(sizes=3), -1.0, 450.0, 1e-5, jnp.array([1e-12]))
 
 
 def test_sizes_must_agree_between_layers(tmp_path):
