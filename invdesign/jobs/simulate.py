@@ -236,7 +236,7 @@ def _degenerate(run: Simulation) -> Iterator[str]:
     profile = TABLES["bands"].make(run)
     assert profile is not None
     for name in run.device.electrical:
-        bulk, here = run.device.layers[name].material.bulk(run.device.kT), np.asarray(profile["layer"]) == name
+        bulk, here = run.device.bulk(name), np.asarray(profile["layer"]) == name
         for carriers, key, states in (("electrons", "electron", bulk.log_nc), ("holes", "hole", bulk.log_nv)):
             filled = float(np.nanmax(np.asarray(profile[f"{key}_density_cm3"])[here] / np.exp(float(states))))
             if filled > DEGENERATE:
