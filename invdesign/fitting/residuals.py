@@ -83,8 +83,10 @@ class Residuals:
 
         # forward mode costs as much as there are parameters, reverse mode as there are points
         differentiate = jax.jacfwd if len(self.names) <= len(measured.y) else jax.jacrev
+        self.traceable: Any = differentiate(residual, has_aux=True)
+        """(z, measured) -> Jacobian, (residuals, failed, values), for programs that have the model inside."""
         begun = time.monotonic()
-        lowered = jax.jit(differentiate(residual, has_aux=True)).lower(jnp.zeros(len(self.names)), measured)
+        lowered = jax.jit(self.traceable).lower(jnp.zeros(len(self.names)), measured)
         on_cpu = jax.default_backend() == "cpu"
         self._compiled = lowered.compile(compiler_options=QUICK_COMPILATION if on_cpu else None)
         self.compile_s = time.monotonic() - begun

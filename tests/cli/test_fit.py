@@ -27,6 +27,10 @@ ARGUMENTS = [
     "parameters.p_lifetime.frozen=true",
     "~parameters.p_mobility",
     "parameters.n_doping.prior={mean_cm3: 6e15, sigma_decades: 0.5}",
+    # the current densities of the dark curve, of a sample of another area
+    "dataset.devices.wide.area_cm2=0.03",
+    "dataset.curves.wide={kind: dark_jv, device: wide, log: true, relative_sigma: 0.02, data: {voltage_V: [-1, 0.4], "
+    "current_density_A_per_cm2: [-5.956e-8, 2.4861e-4]}}",
     "fitter.starts=2",
     "fitter.candidates=4",
     "fitter.profile_points=3",
@@ -85,9 +89,9 @@ def test_statistics_agree_with_the_tables(folder, result):
         chi2 += curve["chi2"]
     prior = np.log10(result["parameters"]["n_doping"]["value"] / 6e15) / 0.5
     assert statistics["chi2"] == pytest.approx(chi2 + prior**2, rel=1e-6)
-    assert (statistics["rows"], statistics["free_parameters"]) == (13 + 5 + 3 + 1, 2)
+    assert (statistics["rows"], statistics["free_parameters"]) == (13 + 2 + 5 + 3 + 1, 2)
     assert statistics["aic"] == pytest.approx(statistics["chi2"] + 4)
-    assert statistics["bic"] == pytest.approx(statistics["chi2"] + 2 * np.log(22))
+    assert statistics["bic"] == pytest.approx(statistics["chi2"] + 2 * np.log(24))
 
 
 @pytest.mark.slow
@@ -99,7 +103,7 @@ def test_every_file_is_there(folder, result):
     for name in ("curve_dark", "curve_capacitance", "profiles", "correlation"):
         assert {f"{name}.png", f"{name}.pdf"} <= drawn
     page = (folder / "report.html").read_text()
-    assert page.count("data:image/png") == 5 and "95 %, profile" in page and not list(folder.rglob("*.part"))
+    assert page.count("data:image/png") == 6 and "95 %, profile" in page and not list(folder.rglob("*.part"))
 
 
 @pytest.mark.slow
@@ -115,8 +119,14 @@ def test_the_fitted_device_can_be_used(folder, result):
     device = read(Device, yaml.safe_load((folder / "fitted.yaml").read_text()))
     again = load_settings("simulate", f"device={folder}/fitted.yaml").device
     assert write(device) == write(again)
-    doping = device.layers["n"].material.donor_density_cm3  # type: ignore[attr-defined]
-    assert float(doping) == pytest.approx(result["parameters"]["n_doping"]["value"], rel=1e-12)
+    wide = read(Device, yaml.safe_load((folder / "fitted_wide.yaml").read_text()))
+    assert result["fitted"] == ["fitted.yaml", "fitted_wide.yaml"]
+    assert (float(device.area_cm2), float(wide.area_cm2)) == (0.01, 0.03)
+    shared = result["parameters"]["n_doping"]
+    assert shared["also"] == ["devices.wide.layers.n.material.donor_density_cm3"]
+    for each in (device, wide):
+        doping = each.layers["n"].material.donor_density_cm3  # type: ignore[attr-defined]
+        assert float(doping) == pytest.approx(shared["value"], rel=1e-12)
 
 
 @pytest.mark.parametrize("name", presets.files("dataset"))
