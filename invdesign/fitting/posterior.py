@@ -10,6 +10,7 @@ M. Jankowiak, arXiv:1912.11554 (2019), doi:10.48550/arXiv.1912.11554; diagnostic
 """
 
 import importlib.util
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -165,21 +166,26 @@ def sample(
     options = QUICK_COMPILATION if jax.default_backend() == "cpu" else None
     compiled: Any = jax.jit(lambda state: jax.tree.map(_strong, step(state))).lower(states[0]).compile(options)
     compile_s = time.monotonic() - begun
-    done = [0] * settings.chains
+    done, stop = [0] * settings.chains, threading.Event()
 
     def run(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         state, draws = states[number], []
         for count in range(settings.warmup + settings.samples):
+            if stop.is_set():
+                raise InterruptedError("another chain has stopped")
             state = compiled(state)
-            if count >= settings.warmup:
-                draws.append((np.asarray(state.z), float(state.potential_energy), bool(state.diverging)))
+            draws.append((np.asarray(state.z), float(state.potential_energy), bool(state.diverging)))
             done[number] = count + 1
             on_progress(sum(done))
-        v, energy, diverged = zip(*draws, strict=True)
+        v, energy, diverged = zip(*draws[settings.warmup :], strict=True)
         return np.stack(v), np.array(energy), np.array(diverged), float(state.adapt_state.step_size)
 
     with ThreadPoolExecutor(available_cores()) as pool:  # a compiled program holds no Python lock
-        chains = list(pool.map(run, range(settings.chains)))
+        try:
+            chains = list(pool.map(run, range(settings.chains)))
+        except BaseException:  # an interrupt must not wait for the chains to end
+            stop.set()
+            raise
     u = jnp.asarray(np.stack([chain[0] for chain in chains])) @ spread.T + origin
     z = np.asarray(jax.nn.sigmoid(u))
     opened = np.asarray(jax.nn.log_sigmoid(u) + jax.nn.log_sigmoid(-u)).sum(-1)
