@@ -319,6 +319,21 @@ def write(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no configuration data")
 
 
+def altered(module: T, changes: Any, path: str = "", cls: type[T] | None = None) -> T:
+    """The module with the keys of `changes`, which are written as in its YAML, at any depth.
+
+    A group with a `kind` of its own replaces the one that was there; give `cls` where the module itself may become of
+    another kind. Raises `InputError` as `read` does.
+    """
+    return read(cls or type(module), _merged(write(module), changes), path)
+
+
+def _merged(into: Any, changes: Any) -> Any:
+    if not isinstance(into, Mapping) or not isinstance(changes, Mapping) or "kind" in changes:
+        return changes
+    return {**into, **{key: _merged(into.get(key), value) for key, value in changes.items()}}
+
+
 # Listing ------------------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ numbers that were measured (`predict`); `model.Model` solves the device once for
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import numpy as np
@@ -63,6 +63,9 @@ class Curve(eqx.Module):
     kind: eqx.AbstractClassVar[str]
     x_names: eqx.AbstractClassVar[tuple[str, ...]]
     y_names: eqx.AbstractClassVar[tuple[str, ...]]
+    device: str | None = eqx.field(
+        default=None, static=True, kw_only=True, metadata=dict(doc="one of the dataset's devices; null: `device`")
+    )
     file: str | None = eqx.field(
         default=None, static=True, kw_only=True, metadata=dict(doc="a CSV file whose header names the columns")
     )
@@ -427,14 +430,23 @@ class TransientAbsorption(_InTime):
 
 
 class Dataset(eqx.Module):
-    """Curves of one sample, by name."""
+    """Curves of one sample or of several, by name."""
 
     curves: dict[str, Curve]
+    devices: dict[str, dict[str, Any]] = eqx.field(
+        default_factory=dict, metadata=dict(doc="further samples: the keys of `device` that differ, as in its YAML")
+    )
     source: str = setting(default="", doc="where the data come from")
 
     def check(self) -> None:
         if not self.curves:
             raise InputError("curves: there are none; name at least one")
+        for name, curve in self.curves.items():
+            if curve.device is not None and curve.device not in self.devices:
+                there = f"must be one of {', '.join(self.devices)}" if self.devices else "there are no devices here"
+                raise InputError(f"curves.{name}.device={curve.device}: {there}; without it the curve is `device`'s")
+        if unused := set(self.devices) - {curve.device for curve in self.curves.values()}:
+            raise InputError(f"devices.{min(unused)}: no curve says device: {min(unused)}")
 
     @property
     def names(self) -> Sequence[str]:

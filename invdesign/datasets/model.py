@@ -1,13 +1,15 @@
-"""All curves of a dataset as functions of one device, with as few solves as they allow.
+"""All curves of a dataset as functions of one device or of several, with as few solves as they allow.
 
-Curves that share temperature, area and steady light share one walk along all their voltages, and one linearisation per
-voltage and frequency. Those in time share one program. The plan of this is made once, from the data; what a device says
-is then differentiable by any of its numbers, in forward mode.
+Curves that share device, temperature, area and steady light share one walk along all their voltages, and one
+linearisation per voltage and frequency. Those in time share one program. Devices that differ in numbers only share one
+compiled program. The plan of this is made once, from the data; what the devices say is then differentiable by any of
+their numbers, in forward mode.
 """
 
 import dataclasses
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -42,6 +44,9 @@ SLOW = ("bandwidth_Hz",)
 """Figures that search along frequencies: worked out only where they are asked for."""
 
 
+NO_OTHERS: Mapping[str, Device] = MappingProxyType({})
+
+
 class Prediction(NamedTuple):
     """The model's values of a curve, and at which of its points the device was solved."""
 
@@ -62,22 +67,27 @@ class _Row(NamedTuple):
 
 @dataclasses.dataclass
 class _Environment:
-    """Conditions that a device is solved in."""
+    """A device, by its name among the others (None: the first), and the conditions that it is solved in."""
 
+    device: str | None
     temperature_K: float | None
     area_cm2: float | None
     light: Illumination | None
     """None: the device's own."""
     voltages: set[float] = dataclasses.field(default_factory=set)
 
-    def of(self, device: Device) -> Device:
+    def of(self, devices: "Devices") -> Device:
         """The device in these conditions."""
         changes: dict[str, Any] = {} if self.light is None else {"illumination": self.light}
         if self.temperature_K is not None:
             changes["temperature_K"] = jnp.asarray(self.temperature_K, jnp.float64)
         if self.area_cm2 is not None:
             changes["area_cm2"] = jnp.asarray(self.area_cm2, jnp.float64)
-        return dataclasses.replace(device, **changes)
+        return dataclasses.replace(devices[self.device], **changes)
+
+
+Devices = Mapping[str | None, Device]
+"""The first device at None, the others by their names."""
 
 
 class _Batch(NamedTuple):
@@ -98,10 +108,17 @@ class _Walked(NamedTuple):
     status: Int[Array, "*environment point"]
 
 
-class Model:
-    """Predictions of every curve for devices like `device` (same layers, same mesh)."""
+def _all(device: Device, others: Mapping[str, Device]) -> Devices:
+    """All of them under the first one's name, so that what differs is numbers where it can be."""
+    return {None: device, **{key: dataclasses.replace(other, name=device.name) for key, other in others.items()}}
 
-    def __init__(self, curves: Mapping[str, Curve], device: Device) -> None:
+
+class Model:
+    """Predictions of every curve for devices like `device` and, for curves with a `device`, `others` (same layers, same
+    mesh)."""
+
+    def __init__(self, curves: Mapping[str, Curve], device: Device, others: Mapping[str, Device] = NO_OTHERS) -> None:
+        devices = _all(device, others)
         self.curves = dict(curves)
         self.asks: dict[str, Ask] = {name: curve.ask for name, curve in curves.items()}
         self._environments: list[_Environment] = []
@@ -110,32 +127,32 @@ class Model:
         self._dark: dict[str, int] = {}
         for name, curve in self.curves.items():
             ask = self.asks[name]
-            self._used[name] = self._environment(curve, curve.light_on(device), device)
+            self._used[name] = self._environment(curve, curve.light_on(devices[curve.device]), devices)
             if ask.excitation is not None:
                 continue
             self._dark[name] = self._used[name]
             if NEEDS_DARK & set(ask.figures):
-                self._dark[name] = self._environment(curve, Dark(), device)
+                self._dark[name] = self._environment(curve, Dark(), devices)
             for number in (self._used[name], self._dark[name]):
                 self._environments[number].voltages |= set(np.round(ask.voltage_V, VOLTAGE_DIGITS).tolist())
-        self._make_dark_like_light(device)
-        self._batches = self._batched(device)
+        self._make_dark_like_light(devices)
+        self._batches = self._batched(devices)
         self._wavelength_nm = self._all_wavelengths()
 
     # the plan
 
-    def _environment(self, curve: Curve, light: Illumination, device: Device) -> int:
+    def _environment(self, curve: Curve, light: Illumination, devices: Devices) -> int:
         numbers = [None if x is None else float(x) for x in (curve.temperature_K, curve.area_cm2)]
-        own = write(light) == write(device.illumination)
-        key = json.dumps([*numbers, None if own else write(light)])
+        own = write(light) == write(devices[curve.device].illumination)
+        key = json.dumps([curve.device, *numbers, None if own else write(light)])
         if key not in self._keys:
             self._keys[key] = len(self._environments)
-            self._environments.append(_Environment(numbers[0], numbers[1], None if own else light))
+            self._environments.append(_Environment(curve.device, numbers[0], numbers[1], None if own else light))
         return self._keys[key]
 
-    def _make_dark_like_light(self, device: Device) -> None:
+    def _make_dark_like_light(self, devices: Devices) -> None:
         """Darkness beside light of one wavelength is that light without power, so that one program serves both."""
-        lights = [each.light or device.illumination for each in self._environments]
+        lights = [each.light or devices[each.device].illumination for each in self._environments]
         bright = next((light for light in lights if isinstance(light, Monochromatic)), None)
         if bright is None:
             return
@@ -143,17 +160,17 @@ class Model:
             if isinstance(light, Dark):
                 each.light = Monochromatic(wavelength_nm=bright.wavelength_nm, irradiance_W_per_cm2=jnp.zeros(()))
 
-    def _alike(self, device: Device) -> list[list[int]]:
+    def _alike(self, devices: Devices) -> list[list[int]]:
         """Environments whose devices differ in numbers only."""
         alike: dict[str, list[int]] = {}
         for number, each in enumerate(self._environments):
-            shapes = jax.tree.map(jnp.shape, eqx.filter(each.of(device), eqx.is_array))
-            alike.setdefault(str(shapes), []).append(number)
+            shapes = jax.tree.map(jnp.shape, eqx.filter(each.of(devices), eqx.is_array))
+            alike.setdefault(str((shapes, self._statics(number, devices))), []).append(number)
         return list(alike.values())
 
-    def _batched(self, device: Device) -> list[_Batch]:
+    def _batched(self, devices: Devices) -> list[_Batch]:
         batches = []
-        for group in self._alike(device):
+        for group in self._alike(devices):
             members = [number for number in group if self._environments[number].voltages]
             if not members:
                 continue
@@ -196,15 +213,16 @@ class Model:
 
     # the device
 
-    def predict(self, device: Device) -> dict[str, Prediction]:
+    def predict(self, device: Device, others: Mapping[str, Device] = NO_OTHERS) -> dict[str, Prediction]:
         """What the model says to every curve. Values at points that were not solved mean nothing."""
-        predictions = self._in_time(device) | (self._stationary(device) if self._batches else {})
+        devices = _all(device, others)
+        predictions = self._in_time(devices) | (self._stationary(devices) if self._batches else {})
         return {name: predictions[name] for name in self.curves}
 
-    def _in_time(self, device: Device) -> dict[str, Prediction]:
+    def _in_time(self, devices: Devices) -> dict[str, Prediction]:
         """Curves that follow light in time, one after the other."""
         predictions = {}
-        for members in self._alike(device):
+        for members in self._alike(devices):
             names = [n for n, ask in self.asks.items() if ask.excitation is not None and self._used[n] in members]
             if not names:
                 continue
@@ -212,14 +230,14 @@ class Model:
             times = [np.asarray(ask.time_s) for ask in asks]
             longest = max(map(len, times))
             rows = (
-                [self._arrays(self._used[name], device) for name in names],
+                [self._arrays(self._used[name], devices) for name in names],
                 [jnp.asarray(ask.voltage_V[0]) for ask in asks],
                 [ask.excitation for ask in asks],
                 [jnp.asarray(np.append(at, np.full(longest - len(at), at[-1]))) for at in times],
                 [jnp.asarray(ask.load_ohm) for ask in asks],
             )
             stacked = tuple(jax.tree.map(lambda *leaves: jnp.stack(leaves), *column) for column in rows)
-            static = self._statics(members[0], device)
+            static = self._statics(members[0], devices)
 
             def follow(row: tuple, static: Any = static) -> Response:
                 arrays, voltage, light, times, load = row
@@ -227,22 +245,22 @@ class Model:
 
             responses = jax.lax.map(follow, stacked)
             for place, name in enumerate(names):
-                area = self._environments[self._used[name]].of(device).area_cm2
+                area = self._environments[self._used[name]].of(devices).area_cm2
                 response = jax.tree.map(lambda x, place=place: x[place], responses)
                 nothing = jnp.zeros(0)
                 values = self.curves[name].predict(Answer(area, nothing, {}, jnp.zeros((0, 0)), response))
                 predictions[name] = Prediction(values, jnp.isfinite(values))
         return predictions
 
-    def _stationary(self, device: Device) -> dict[str, Prediction]:
+    def _stationary(self, devices: Devices) -> dict[str, Prediction]:
         """Curves that are read from operating points and small signals."""
-        devices = [
-            jax.tree.map(lambda *leaves: jnp.stack(leaves), *(self._arrays(number, device) for number in batch.members))
+        arrays = [
+            jax.tree.map(lambda *leaves: jnp.stack(leaves), *(self._arrays(each, devices) for each in batch.members))
             for batch in self._batches
         ]
-        statics = [self._statics(batch.members[0], device) for batch in self._batches]
+        statics = [self._statics(batch.members[0], devices) for batch in self._batches]
         sweeps: list[_Walked] = []
-        for batch, stacked, static in zip(self._batches, devices, statics, strict=True):
+        for batch, stacked, static in zip(self._batches, arrays, statics, strict=True):
             sweeps.append(
                 jax.lax.map(
                     lambda at, static=static: _along(eqx.combine(at[0], static), at[1]),
@@ -252,15 +270,15 @@ class Model:
         currents = jnp.concatenate([each.current_A.reshape(-1) for each in sweeps])
         statuses = jnp.concatenate([each.status.reshape(-1) for each in sweeps])
         predictions = {}
-        for batch, stacked, static, swept in zip(self._batches, devices, statics, sweeps, strict=True):
+        for batch, stacked, static, swept in zip(self._batches, arrays, statics, sweeps, strict=True):
             own = [name for name in self._dark if self._used[name] in batch.members]
-            responses = self._respond(batch, own, stacked, static, swept, currents, device)
+            responses = self._respond(batch, own, stacked, static, swept, currents, devices)
             for name in own:
                 ask, number = self.asks[name], self._used[name]
                 places = self._flat_places(number, ask)
                 dark = self._flat_places(self._dark[name], ask)
                 figures, eqe = responses.get(name, ({}, jnp.zeros((len(places), 0))))
-                answer = Answer(self._environments[number].of(device).area_cm2, currents[places], figures, eqe)
+                answer = Answer(self._environments[number].of(devices).area_cm2, currents[places], figures, eqe)
                 solved = (statuses[places] == Status.CONVERGED) & (statuses[dark] == Status.CONVERGED)
                 values = self.curves[name].predict(answer)
                 if len(values) != len(places):  # a photo-response has a reference point, one spectrum many wavelengths
@@ -268,11 +286,11 @@ class Model:
                 predictions[name] = Prediction(values, solved & jnp.isfinite(values))
         return predictions
 
-    def _arrays(self, number: int, device: Device) -> Any:
-        return eqx.filter(self._environments[number].of(device), eqx.is_array)
+    def _arrays(self, number: int, devices: Devices) -> Any:
+        return eqx.filter(self._environments[number].of(devices), eqx.is_array)
 
-    def _statics(self, number: int, device: Device) -> Any:
-        return eqx.filter(self._environments[number].of(device), eqx.is_array, inverse=True)
+    def _statics(self, number: int, devices: Devices) -> Any:
+        return eqx.filter(self._environments[number].of(devices), eqx.is_array, inverse=True)
 
     def _respond(
         self,
@@ -282,10 +300,10 @@ class Model:
         static: Any,
         swept: _Walked,
         currents: Float[Array, " point"],
-        device: Device,
+        devices: Devices,
     ) -> dict[str, tuple[dict[str, Float[Array, " row"]], Float[Array, "row wavelength"]]]:
         """Figures of merit and quantum efficiencies, in the rows that each curve asks for."""
-        optics, optic = self._optics(batch, device)
+        optics, optic = self._optics(batch, devices)
         found = {}
         alike: dict[tuple[bool, bool], list[str]] = {}
         for name in names:
@@ -309,16 +327,17 @@ class Model:
                 found[name] = figures, answers["eqe"][own][:, columns]
         return found
 
-    def _optics(self, batch: _Batch, device: Device) -> tuple[Absorption, Int[np.ndarray, " environment"]]:
-        """Where light of the asked wavelengths ends up, once for every temperature, and which one belongs to whom."""
-        temperatures = [self._environments[number].temperature_K for number in batch.members]
-        distinct = list(dict.fromkeys(temperatures))
+    def _optics(self, batch: _Batch, devices: Devices) -> tuple[Absorption, Int[np.ndarray, " environment"]]:
+        """Where light of the asked wavelengths ends up, once per device and temperature, and whose each of them is."""
+        members = [self._environments[number] for number in batch.members]
+        keys = [(each.device, each.temperature_K) for each in members]
+        distinct = list(dict.fromkeys(keys))
         # a device that is asked for no light still needs an entry, at a wavelength it was made for
-        wavelength = jnp.asarray(self._wavelength_nm) if len(self._wavelength_nm) else device.design_wavelength_nm[None]
-        first = [batch.members[temperatures.index(temperature)] for temperature in distinct]
-        parts = [absorption(self._environments[number].of(device), wavelength) for number in first]
+        plain = devices[members[0].device].design_wavelength_nm[None]
+        wavelength = jnp.asarray(self._wavelength_nm) if len(self._wavelength_nm) else plain
+        parts = [absorption(members[keys.index(key)].of(devices), wavelength) for key in distinct]
         joined = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
-        return joined, np.array([distinct.index(temperature) for temperature in temperatures])
+        return joined, np.array([distinct.index(key) for key in keys])
 
     def _linear(
         self,

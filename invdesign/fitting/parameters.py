@@ -102,6 +102,8 @@ class Space(eqx.Module):
     parameters: dict[str, Parameter]
     order: tuple[str, ...] = eqx.field(static=True, metadata=dict(doc="names of the layers, left to right"))
     """Names of the parameters; the order of a dictionary does not survive compilation."""
+    also: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
+    """Names of parameters and further paths that their numbers are put at."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,7 +121,15 @@ class Space(eqx.Module):
 
     def at(self, z: Float[Array, " parameter"]) -> Any:
         """The tree at a point of the box."""
-        return put_in(self.root, self.parameters, self.order, self.values(z))
+        values = self.values(z)
+        tree = put_in(self.root, self.parameters, self.order, values)
+        if not self.also:
+            return tree
+        return eqx.tree_at(
+            lambda tree: [find(tree, path)[0] for _, path in self.also],
+            tree,
+            [jnp.asarray(values[name], jnp.float64) for name, _ in self.also],
+        )
 
     @property
     def baseline(self) -> Float[np.ndarray, " parameter"]:

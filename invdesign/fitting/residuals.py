@@ -81,8 +81,11 @@ class Residuals:
             rows = jnp.concatenate([whiten(values, solved, measured), prior(z)])
             return rows, (rows, ~solved, values)
 
+        # forward mode: a program in time has no reverse one
+        self.traceable: Any = jax.jacfwd(residual, has_aux=True)
+        """(z, measured) -> Jacobian, (residuals, failed, values), for programs that have the model inside."""
         begun = time.monotonic()
-        lowered = jax.jit(jax.jacfwd(residual, has_aux=True)).lower(jnp.zeros(len(self.names)), measured)
+        lowered = jax.jit(self.traceable).lower(jnp.zeros(len(self.names)), measured)
         on_cpu = jax.default_backend() == "cpu"
         self._compiled = lowered.compile(compiler_options=QUICK_COMPILATION if on_cpu else None)
         self.compile_s = time.monotonic() - begun

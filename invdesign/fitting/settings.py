@@ -2,7 +2,16 @@
 
 import equinox as eqx
 
-from invdesign.schema import choice, setting
+from invdesign.schema import InputError, choice, setting
+
+
+class PosteriorSettings(eqx.Module):
+    """How long the posterior distribution of the parameters is sampled."""
+
+    samples: int = setting(default=500, lower=20, upper=100000, doc="draws of each chain that are kept")
+    warmup: int = setting(default=300, lower=20, upper=100000, doc="draws of each chain before, to adapt the sampler")
+    chains: int = setting(default=2, lower=1, upper=64, doc="independent ones; they run beside each other")
+    seed: int = setting(default=0, lower=0, upper=2**31 - 1, doc="of the draws")
 
 
 class FitterSettings(eqx.Module):
@@ -20,3 +29,10 @@ class FitterSettings(eqx.Module):
     profile_points: int = setting(
         default=4, lower=0, upper=20, doc="most refits on either side of every parameter; 0: no profiles"
     )
+    posterior: PosteriorSettings | None = eqx.field(
+        default=None, metadata=dict(doc="sample the posterior distribution (needs numpyro); null: do not")
+    )
+
+    def __check_init__(self) -> None:
+        if self.posterior is not None and self.loss != "linear":
+            raise InputError(f"posterior: the data are normal there, loss={self.loss} is not; say loss: linear or null")

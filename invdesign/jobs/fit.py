@@ -5,7 +5,6 @@ import re
 import time
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,14 +13,17 @@ from rich.console import Console
 from scipy.stats import chi2 as chi2_distribution
 
 from invdesign.datasets.model import Model
-from invdesign.device.device import Device
+from invdesign.datasets.samples import Samples
 from invdesign.device.uncertainty import Uncertainty
 from invdesign.fitting.least_squares import Solution, at_bounds, solve_all
 from invdesign.fitting.parameters import Space
+from invdesign.fitting.posterior import QUANTILES, Bands, Posterior, bands, require_sampler, sample
 from invdesign.fitting.residuals import Evaluation, Measured, Residuals
+from invdesign.fitting.settings import FitterSettings, PosteriorSettings
 from invdesign.fitting.uncertainty import LEVELS, Linearised, Profile, in_words, linearise, profiles
 from invdesign.jobs import data
 from invdesign.jobs.settings import FitSettings
+from invdesign.optimize.batches import available_cores
 from invdesign.report.fit import write as write_report
 from invdesign.run.folder import RunFolder
 from invdesign.run.progress import Reporter, duration
@@ -32,21 +34,18 @@ UNLIKELY = 1e-3
 """Probability of a chi^2 this large, or this small, below which the uncertainties given are doubted."""
 ENTANGLED = 0.95
 """Correlation coefficient from which a pair of parameters is named in the report."""
+EVALUATIONS_PER_DRAW = 7
+"""Of the posterior, as a rule; likewise."""
 STARTS_WORTH = 20
 """Evaluations that one start takes, as a rule; for the estimate of the time."""
 
 
-class Sample(eqx.Module):
-    """What the paths of parameters start from."""
-
-    device: Device
-
-
 class FitProblem:
-    """A dataset and a device, as whitened residuals over the unit box of the free parameters."""
+    """A dataset and its devices, as whitened residuals over the unit box of the free parameters."""
 
     def __init__(self, settings: FitSettings) -> None:
-        self.space = Space(Sample(settings.device), settings.parameters, tuple(settings.parameters))
+        root = settings.samples
+        self.space = Space(root, settings.parameters, tuple(settings.parameters), settings.followers)
         self.curves = settings.dataset.curves
         self.names = tuple(self.curves)
         self.counts = [len(curve.columns.y) for curve in self.curves.values()]
@@ -55,11 +54,12 @@ class FitProblem:
             np.concatenate([curve.sigma for curve in self.curves.values()]),
             np.concatenate([np.full(len(curve.columns.y), curve.log) for curve in self.curves.values()]),
         )
-        self._model = Model(self.curves, settings.device)
+        self._model = Model(self.curves, root.device, root.devices)
 
     def model(self, z: Float[Array, " parameter"]) -> tuple[Float[Array, " point"], Bool[Array, " point"]]:
         """Values of all measured points, and whether the device was solved there."""
-        found = self._model.predict(self.space.at(z).device)
+        those: Samples = self.space.at(z)
+        found = self._model.predict(those.device, those.devices)
         return (
             jnp.concatenate([found[name].values for name in self.names]),
             jnp.concatenate([found[name].solved for name in self.names]),
@@ -78,14 +78,17 @@ class FitProblem:
 def check(settings: FitSettings) -> None:
     """Raise `InputError` for what the keys do not say one by one.
 
-    That is light outside the device's n,k tables, a device outside the bounds, more parameters than points, or curves
-    whose files would have one name.
+    That is light outside the device's n,k tables, a device outside the bounds, more parameters than points, curves
+    whose files would have one name, or a posterior without the package that samples it.
     """
-    curves = settings.dataset.curves
-    lights = {f"dataset.curves.{name}": curve.wavelengths_nm for name, curve in curves.items()}
-    data.require(settings.device, {key: wavelengths for key, wavelengths in lights.items() if len(wavelengths)})
+    if settings.fitter.posterior is not None:
+        require_sampler()
+    curves, devices = settings.dataset.curves, settings.samples.all
     for name, curve in curves.items():
-        if curve.kind == "lit_jv" and curve.light_on(settings.device).spectrum() is None:
+        device = devices[curve.device]
+        if len(wavelengths := curve.wavelengths_nm):
+            data.require(device, {f"dataset.curves.{name}": wavelengths})
+        if curve.kind == "lit_jv" and curve.light_on(device).spectrum() is None:
             raise InputError(
                 f"dataset.curves.{name}.light is missing: the device has no illumination of its own; give e.g. "
                 "{kind: monochromatic, wavelength_nm: 850, irradiance_W_per_cm2: 1e-3}"
@@ -121,6 +124,9 @@ def run(settings: FitSettings, folder: RunFolder | None, console: Console) -> in
         one = _seconds(residuals, start)
         refits = fitter.profile_points and 8 * len(start)
         total = one * (fitter.starts * STARTS_WORTH + refits * 4) / 1.5
+        if (chains := fitter.posterior) is not None:
+            draws = chains.chains * (chains.warmup + chains.samples)
+            total += one * EVALUATIONS_PER_DRAW * draws / min(chains.chains, available_cores())
         console.print(f"estimated time: {duration(total)}, besides the compilation; nothing was written")
         return 0
 
@@ -147,20 +153,28 @@ def run(settings: FitSettings, folder: RunFolder | None, console: Console) -> in
         with Reporter(console, "profiles", len(start)) as reporter:
             found = profiles(residuals, best, linear, fitter, lambda done: reporter.update(done))
 
-    names = _write_tables(problem, best, linear, found, before, folder)
+    drawn, seen = _posterior(residuals, best, fitter, console)
+
+    names = _write_tables(problem, best, linear, found, before, folder) | _write_draws(problem, drawn, folder)
+    if seen is not None:
+        _write_bands(problem, seen, folder)
     values = problem.space.values(jnp.asarray(best.z))
-    fitted = problem.space.at(jnp.asarray(best.z)).device
-    known = _uncertainty(problem, best, linear, folder)
-    fitted = dataclasses.replace(fitted, uncertainty=known)
-    folder.write_yaml("fitted.yaml", write(fitted), comment=_comment(settings, best))
+    fitted: Samples = problem.space.at(jnp.asarray(best.z))
+    for name, device in fitted.all.items():
+        known = _uncertainty(problem, best, linear, name, folder.path.name)
+        device = dataclasses.replace(device, uncertainty=known)
+        folder.write_yaml(_fitted_file(name), write(device), comment=_comment(settings, best))
     result = _result(problem, settings, minima, bounds, linear, found, before, values, names)
+    if drawn is not None and fitter.posterior is not None:
+        _add_posterior(result, problem, drawn, fitter.posterior)
     result["convergence"] |= {
         "evaluations": residuals.evaluations,
         "compile_s": residuals.compile_s,
         "wall_s": time.monotonic() - begun,
     }
     folder.write_json("result.json", result)
-    folder.update_manifest(sources=sorted({*data.sources(settings.device), *filter(None, [settings.dataset.source])}))
+    sources = {source for device in fitted.all.values() for source in data.sources(device)}
+    folder.update_manifest(sources=sorted({*sources, *filter(None, [settings.dataset.source])}))
     write_report(folder)
     _print_result(result, console)
     return 0 if best.converged and not best.failed else 1
@@ -172,22 +186,42 @@ def _seconds(residuals: Residuals, z: np.ndarray) -> float:
     return time.monotonic() - begun
 
 
+def _posterior(
+    residuals: Residuals, best: Solution, fitter: FitterSettings, console: Console
+) -> tuple[Posterior, Bands] | tuple[None, None]:
+    """Draws of the parameters, and what they say of the curves, if they are asked for."""
+    if (chains := fitter.posterior) is None:
+        return None, None
+    console.print("compiling the sampler of the posterior")
+    with Reporter(console, "posterior", chains.chains * (chains.warmup + chains.samples)) as reporter:
+        drawn = sample(residuals, best, chains, lambda done: reporter.update(done))
+    return drawn, bands(residuals, drawn, chains.seed)
+
+
 def _comment(settings: FitSettings, best: Solution) -> str:
     return f"{settings.device.name} with the numbers of a fit, chi^2 = {best.evaluation.chi2:.4g}; use it as device=..."
 
 
-def _uncertainty(problem: FitProblem, best: Solution, linear: Linearised, folder: RunFolder) -> Uncertainty | None:
-    """What the fitted device says of its own numbers: those that were free and did not end on a bound."""
-    free = [place for place in range(len(problem.space.names)) if linear.free[place]]
-    if not free:
+def _fitted_file(name: str | None) -> str:
+    return "fitted.yaml" if name is None else f"fitted_{name}.yaml"
+
+
+def _uncertainty(
+    problem: FitProblem, best: Solution, linear: Linearised, device: str | None, run: str
+) -> Uncertainty | None:
+    """What a fitted device says of its own numbers: those that were free and did not end on a bound."""
+    space, within = problem.space, "device." if device is None else f"devices.{device}."
+    paths = [(name, space.parameters[name].path) for name in space.names] + list(space.also)
+    own = [(space.names.index(name), path) for name, path in paths if name in space.names and path.startswith(within)]
+    own = [(place, path) for place, path in own if linear.free[place]]
+    if not own:
         return None
-    paths = [problem.space.parameters[problem.space.names[place]].path for place in free]
-    errors = [_standard_error(problem, best, linear, place) for place in free]
+    places = [place for place, _ in own]
     return Uncertainty(
-        numbers=tuple(path.removeprefix("device.") for path in paths),
-        standard_errors=tuple(errors),
-        correlation=tuple(map(tuple, linear.correlation[np.ix_(free, free)].tolist())),
-        source=f"fit {folder.path.name}, chi^2 = {best.evaluation.chi2:.4g}",
+        numbers=tuple(path.removeprefix(within) for _, path in own),
+        standard_errors=tuple(_standard_error(problem, best, linear, place) for place in places),
+        correlation=tuple(map(tuple, linear.correlation[np.ix_(places, places)].tolist())),
+        source=f"fit {run}, chi^2 = {best.evaluation.chi2:.4g}",
     )
 
 
@@ -248,6 +282,34 @@ def _write_tables(
     return tables
 
 
+def _write_draws(problem: FitProblem, drawn: Posterior | None, folder: RunFolder) -> dict[str, Any]:
+    """A table of the posterior's draws, and what result.json says of it."""
+    if drawn is None:
+        return {}
+    chains, draws, _ = drawn.z.shape
+    table: dict[str, Any] = {
+        "chain": np.repeat(np.arange(chains), draws),
+        "draw": np.tile(np.arange(draws), chains),
+        "chi2": drawn.chi2.reshape(-1),
+        "diverged": drawn.diverged.reshape(-1),
+    }
+    for place, name in enumerate(problem.space.names):
+        parameter = problem.space.parameters[name]
+        table[name + parameter.unit_suffix] = np.asarray(parameter.value(drawn.flat[:, place]))
+    folder.write_table("posterior", table)
+    return {"posterior": {"file": "posterior.csv", "shows": "draws of the posterior distribution of the parameters"}}
+
+
+def _write_bands(problem: FitProblem, seen: Bands, folder: RunFolder) -> None:
+    """Beside each curve: where 95 % of the model's values lie, and of points that would be measured again."""
+    for name, curve in problem.curves.items():
+        unit, table = curve.columns.y_name, {curve.columns.x_name: curve.columns.x}
+        for which, both in (("model", seen.model), ("predicted", seen.predicted)):
+            for end, rows in zip(("low", "high"), both, strict=True):
+                table[f"{which}_{end}_{unit}"] = problem.by_curve(rows)[name]
+        folder.write_table(f"{_file(name)}_posterior", table)
+
+
 # --- result.json -------------------------------------------------------------------------------------------------
 
 
@@ -279,7 +341,8 @@ def _result(
         "curves": {
             name: {
                 "kind": curve.kind,
-                "conditions": curve.conditions,
+                "device": curve.device,
+                "conditions": ", ".join(filter(None, [curve.device, curve.conditions])),
                 "x": curve.columns.x_name,
                 "y": curve.columns.y_name,
                 "log": curve.log,
@@ -316,6 +379,7 @@ def _result(
             for each in minima
         ],
         "convergence": {"starts": settings.fitter.starts, "loss": settings.fitter.loss},
+        "fitted": [_fitted_file(name) for name in (None, *settings.dataset.devices)],
         "repeat": "invdesign simulate device=fitted.yaml",
         "warnings": _warnings(problem, best, bounds, statistics, unsettled, found),
         "tables": tables,
@@ -363,6 +427,7 @@ def _parameters(
         row: dict[str, Any] = {
             "unit": parameter.unit,
             "path": parameter.path,
+            "also": [path for each, path in space.also if each == name],
             "start": float(space.start(name)),
             "value": float(values[name]),
             "lower": float(parameter.lower),
@@ -383,6 +448,40 @@ def _parameters(
                 row[f"profile_{level}"] = [None if end is None else float(parameter.value(end)) for end in ends]
         table[name] = row
     return table
+
+
+def _add_posterior(result: dict[str, Any], problem: FitProblem, drawn: Posterior, settings: PosteriorSettings) -> None:
+    """Medians and intervals of the parameters, how far the draws can be trusted, and the tables of the curves."""
+    space = problem.space
+    for place, name in enumerate(space.names):
+        parameter, z = space.parameters[name], drawn.flat[:, place]
+        result["parameters"][name]["posterior"] = {
+            "median": float(parameter.value(np.median(z))),
+            **{
+                f"interval_{level}": [float(parameter.value(end)) for end in np.quantile(z, ends)]
+                for level, ends in QUANTILES.items()
+            },
+            "r_hat": float(drawn.r_hat[place]),
+            "effective_samples": float(drawn.effective[place]),
+        }
+    result["posterior"] = {
+        "chains": settings.chains,
+        "samples": settings.samples,
+        "warmup": settings.warmup,
+        "seed": settings.seed,
+        "largest_r_hat": float(np.max(drawn.r_hat)),
+        "fewest_effective_samples": float(np.min(drawn.effective)),
+        "divergences": int(drawn.diverged.sum()),
+        "step": drawn.step,
+        "compile_s": drawn.compile_s,
+    }
+    for name, curve in result["curves"].items():
+        curve["posterior_table"] = f"{curve['table']}_posterior"
+        result["tables"][curve["posterior_table"]] = {
+            "file": f"{curve['posterior_table']}.csv",
+            "shows": f"{name}: 95 % of the posterior, of the model and of points that are measured again",
+        }
+    result["warnings"] = [*drawn.warnings(space.names), *result["warnings"]]
 
 
 def _entangled(names: tuple[str, ...], linear: Linearised) -> list[str]:
@@ -433,7 +532,8 @@ def _print_start(problem: FitProblem, before: Evaluation, console: Console) -> N
     for name, curve in problem.curves.items():
         lost = f", {int(failed[name].sum())} not solved" if failed[name].any() else ""
         count, chi2 = len(residual[name]), residual[name] @ residual[name]
-        console.print(f"  {name} ({curve.kind}): {count} points, chi^2 = {chi2:.4g}{lost}")
+        kind = ", ".join(filter(None, [curve.kind, curve.device]))
+        console.print(f"  {name} ({kind}): {count} points, chi^2 = {chi2:.4g}{lost}")
     console.print(f"free parameters: {', '.join(problem.space.names)}")
 
 
@@ -443,6 +543,9 @@ def _print_result(result: dict[str, Any], console: Console) -> None:
         if row["status"] != "free":
             continue
         error = f" ± {row['standard_error']:.2g}" if np.isfinite(row["standard_error"]) else ""
+        if drawn := row.get("posterior"):
+            low, high = drawn["interval_68"]
+            error += f" (posterior {drawn['median']:.5g}, {low:.4g} to {high:.4g})"
         bound = f" (at its {row['at_bound']} bound)" if row["at_bound"] else ""
         unit = "" if row["unit"] == "1" else f" {row['unit']}"
         console.print(f"  {name}: {row['start']:.4g} -> {row['value']:.5g}{error}{unit}{bound}")

@@ -26,7 +26,7 @@ from invdesign.report.reproduction import write as write_report
 from invdesign.results import Status
 from invdesign.run.folder import RESULT, RunFolder
 from invdesign.run.progress import Reporter
-from invdesign.schema import InputError, read, write
+from invdesign.schema import InputError, altered, write
 
 MET, NOT_MET, NOT_IN_MODEL = "met", "not met", "not in the model"
 SHORTEST_NM, LONGEST_NM = 350.0, 1600.0
@@ -74,10 +74,10 @@ def _require_dots(key: str, device: Device) -> None:
 
 def alternatives(settings: ReproduceSettings) -> dict[str, Device]:
     """The device with the changes of every alternative. Raises `InputError`."""
-    base, changed = write(settings.device), {}
+    changed = {}
     for name, one in settings.alternatives.items():
         try:
-            changed[name] = read(Device, _merged(base, one.device), f"alternatives.{name}.device")
+            changed[name] = altered(settings.device, one.device, f"alternatives.{name}.device")
         except InputError as error:
             raise InputError(f"{error} (~alternatives leaves the alternatives out)") from None
     return changed
@@ -85,18 +85,10 @@ def alternatives(settings: ReproduceSettings) -> dict[str, Device]:
 
 def readouts(settings: ReproduceSettings) -> dict[str, Readout]:
     """The readout with the changes of every alternative. Raises `InputError`."""
-    base = write(settings.readout)
     return {
-        name: read(Readout, _merged(base, one.readout), f"alternatives.{name}.readout")
+        name: altered(settings.readout, one.readout, f"alternatives.{name}.readout", Readout)
         for name, one in settings.alternatives.items()
     }
-
-
-def _merged(into: Any, changes: Any) -> Any:
-    """`into` with the keys of `changes`, deep. A group with a `kind` of its own replaces the one that was there."""
-    if not isinstance(into, Mapping) or not isinstance(changes, Mapping) or "kind" in changes:
-        return changes
-    return {**into, **{key: _merged(into.get(key), value) for key, value in changes.items()}}
 
 
 def run(settings: ReproduceSettings, folder: RunFolder | None, console: Console) -> int:

@@ -10,11 +10,12 @@ from jaxtyping import Array, Float
 import invdesign.materials.quantum_dots  # noqa: F401  the kinds of a material are the classes that are loaded
 from invdesign.analyses.readout import Noiseless, Readout
 from invdesign.datasets.curves import Dataset
+from invdesign.datasets.samples import Samples, device_of, followers, samples
 from invdesign.design.constraints import Constraints
 from invdesign.design.grids import FrequencyGrid, VoltageGrid, WavelengthGrid
 from invdesign.design.objectives import Objective
 from invdesign.design.problem import Configuration
-from invdesign.design.variables import Variable
+from invdesign.design.variables import Variable, free_names
 from invdesign.device.device import Device
 from invdesign.fitting.parameters import Parameter
 from invdesign.fitting.settings import FitterSettings
@@ -127,17 +128,48 @@ class FitSettings(eqx.Module):
             raise InputError(
                 "parameters: nothing is free; give parameters=path/to/my.yaml or parameters.NAME={path: ...}"
             )
+        root = self.samples
         for name, parameter in self.parameters.items():
-            if not parameter.path.startswith("device."):
-                raise InputError(f"parameters.{name}.path={parameter.path}: must begin with device.")
-            find(self, parameter.path, f"parameters.{name}.path")
-            _check_variable(self, "parameters", name, self.parameters)
+            if not parameter.path.startswith(("device.", "devices.") if self.dataset.devices else "device."):
+                more = " or devices.NAME." if self.dataset.devices else ""
+                raise InputError(f"parameters.{name}.path={parameter.path}: must begin with device.{more}")
+            find(root, parameter.path, f"parameters.{name}.path")
+            _check_variable(root, "parameters", name, self.parameters)
+        places: dict[str, str] = {}
+        for name, parameter in self.parameters.items():
+            if (other := places.setdefault(parameter.path, name)) != name:
+                raise InputError(f"parameters.{name}.path={parameter.path}: parameters.{other} stands for it already")
+        self._check_measured()
+
+    def _check_measured(self) -> None:
+        """Every free parameter changes a device that curves are of, itself or through one that is tied to it."""
+        measured = {curve.device for curve in self.dataset.curves.values()}
+        paths = [(name, parameter.path) for name, parameter in self.parameters.items()]
+        reached = {name for name, path in [*paths, *self.followers] if device_of(path) in measured}
+        reached |= {str(self.parameters[name].tied_to) for name in reached}
+        for name, path in paths:
+            if name in free_names(self.parameters, tuple(self.parameters)) and name not in reached:
+                raise InputError(
+                    f"parameters.{name}.path={path}: no curve is of a device that it changes; say device: in a curve, "
+                    "or freeze it"
+                )
+
+    @property
+    def samples(self) -> Samples:
+        """The device, and those of the dataset."""
+        return samples(self.device, self.dataset.devices, "dataset.devices")
+
+    @property
+    def followers(self) -> tuple[tuple[str, str], ...]:
+        """Names of parameters, and paths in further devices that share them."""
+        paths = {name: parameter.path for name, parameter in self.parameters.items()}
+        return followers(self.samples, self.dataset.devices, paths)
 
 
-def _check_variable(settings: eqx.Module, group: str, name: str, variables: Mapping[str, Variable | Parameter]) -> None:
+def _check_variable(root: eqx.Module, group: str, name: str, variables: Mapping[str, Variable | Parameter]) -> None:
     """A variable stands for one number, its bounds lie in that number's range, and it is tied to one that is not."""
     variable = variables[name]
-    value, metadata = find(settings, variable.path)
+    value, metadata = find(root, variable.path)
     if metadata.get("unit") is None or value is None or jnp.ndim(value) != 0:
         raise InputError(f"{group}.{name}.path={variable.path}: must lead to one number with a unit")
     for end in ("lower", "upper"):

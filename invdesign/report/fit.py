@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.interpolate import PchipInterpolator
+from scipy.stats import norm
 
 from invdesign.datasets.table import split_unit
 from invdesign.report import html
@@ -26,7 +27,10 @@ def write(folder: RunFolder) -> None:
     result = folder.result()
     with matplotlib.rc_context(STYLE):
         for name, curve in (result.get("curves") or {}).items():
-            folder.save_figure(curve["table"], _curve(name, curve, _table(folder, curve["table"])))
+            bands = _table(folder, curve["posterior_table"]) if curve.get("posterior_table") else {}
+            folder.save_figure(curve["table"], _curve(name, curve, _table(folder, curve["table"]), bands))
+        if (folder.path / "posterior.csv").is_file():
+            folder.save_figure("posterior", _posterior(result, _table(folder, "posterior")))
         if (folder.path / "profiles.csv").is_file():
             folder.save_figure("profiles", _profiles(_table(folder, "profiles")))
         if len(result.get("correlation") or {}) > 1:
@@ -41,8 +45,8 @@ def _table(folder: RunFolder, name: str) -> dict[str, np.ndarray]:
 # --- figures -----------------------------------------------------------------------------------------------------
 
 
-def _curve(name: str, curve: Mapping[str, Any], table: dict[str, np.ndarray]) -> Figure:
-    """Data with error bars and the model, above the residuals in standard deviations."""
+def _curve(name: str, curve: Mapping[str, Any], table: dict[str, np.ndarray], bands: dict[str, np.ndarray]) -> Figure:
+    """Data with error bars, the model and the posterior's bands, above the residuals in standard deviations."""
     x, y = table[curve["x"]], table[f"measured_{curve['y']}"]
     sigma, model, start = (table[f"{part}_{curve['y']}"] for part in ("sigma", "model", "start"))
     figure = Figure(figsize=(4.8, 4.2))
@@ -55,6 +59,14 @@ def _curve(name: str, curve: Mapping[str, Any], table: dict[str, np.ndarray]) ->
     )
     several = len(x) > 1
     top.plot(x, shown(start), "--" if several else "D", color=GREY, lw=1, ms=4, label="before the fit")
+    for part, label, colour in (("predicted", "95 %, measured again", "#dbe6f1"), ("model", "95 %, model", "#f2b8a0")):
+        low, high = (bands.get(f"{part}_{end}_{curve['y']}") for end in ("low", "high"))
+        if low is None or high is None:
+            continue
+        if several:
+            top.fill_between(x, shown(low), shown(high), color=colour, lw=0, label=label)
+        else:
+            top.vlines(x, shown(low), shown(high), color=colour, lw=8 if part == "predicted" else 4, label=label)
     top.plot(x, shown(model), "-" if several else "D", color=HOLE, ms=4, label="fitted")
     if log:
         top.set_yscale("log")
@@ -112,6 +124,38 @@ def _profiles(table: dict[str, np.ndarray]) -> Figure:
     return figure
 
 
+def _posterior(result: Mapping[str, Any], table: dict[str, np.ndarray]) -> Figure:
+    """Draws of every parameter, with the normal distribution of the linearised errors."""
+    free = {name: row for name, row in result["parameters"].items() if row.get("posterior")}
+    figure, panels = small_multiples(len(free), 3.2, "density, over the highest")
+    for axes, (name, row) in zip(panels, free.items(), strict=True):
+        pure = row["unit"] == "1"
+        draws = np.asarray(table[name if pure else f"{name}_{row['unit']}"], float)
+        counts, edges = np.histogram(draws, bins=30, density=True)
+        axes.stairs(counts / counts.max(), edges, fill=True, color="#f2b8a0")
+        for place, style in (
+            (row["posterior"]["median"], "-"),
+            *((end, "--") for end in row["posterior"]["interval_95"]),
+        ):
+            axes.axvline(place, color=HOLE, lw=0.9, ls=style)
+        error, fine = row.get("standard_error"), np.linspace(edges[0], edges[-1], 201)
+        if error and math.isfinite(error):
+            axes.plot(fine, _density(fine, row) / counts.max(), color=ELECTRON, lw=1.2)
+        axes.set_xlabel(name.replace("_", " ") + ("" if pure else f" ({row['unit'].replace('_per_', '/')})"))
+        axes.ticklabel_format(axis="both", style="sci", scilimits=(-3, 4))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    return figure
+
+
+def _density(x: np.ndarray, row: Mapping[str, Any]) -> np.ndarray:
+    """Of the linearised errors, normal in the scale of the parameter."""
+    value, error = float(row["value"]), float(row["standard_error"])
+    if not row["log"]:
+        return norm.pdf(x, value, error)
+    x = np.maximum(x, 1e-300)
+    return norm.pdf(np.log(x / value), 0, error / value) / x
+
+
 def _correlation(correlation: Mapping[str, Mapping[str, float | None]]) -> Figure:
     names = list(correlation)
     numbers = np.array([[_or_nan(correlation[a][b]) for b in names] for a in names])
@@ -143,7 +187,7 @@ def _page(folder: RunFolder, result: Mapping[str, Any]) -> list[str]:
         head(folder, result, f"Fit of {result.get('device', 'a device')}"),
         paragraph(
             "The fitted device is in <code>fitted.yaml</code> and can be used as "
-            "<code>device=path/to/fitted.yaml</code>."
+            "<code>device=path/to/fitted.yaml</code>" + _others(result) + "."
         ),
         _parameters(result),
         _statistics(result),
@@ -153,13 +197,19 @@ def _page(folder: RunFolder, result: Mapping[str, Any]) -> list[str]:
             *(image(folder, curve["table"], f"{name}: measured, fitted, residuals") for name, curve in curves.items()),
         ),
         _known(folder, result),
+        _drawn(folder, result),
         _minima(result),
         provenance(folder, result),
     ]
 
 
+def _others(result: Mapping[str, Any]) -> str:
+    files = (result.get("fitted") or [])[1:]
+    return f", the further ones in {', '.join(f'<code>{escaped(file)}</code>' for file in files)}" if files else ""
+
+
 def _parameters(result: Mapping[str, Any]) -> str:
-    rows = []
+    rows, drawn = [], bool(result.get("posterior"))
     for name, row in (result.get("parameters") or {}).items():
         where = f"at its {row['at_bound']} bound" if row.get("at_bound") else row.get("status")
         rows.append(
@@ -171,16 +221,19 @@ def _parameters(result: Mapping[str, Any]) -> str:
                 _between(row.get("interval_68")),
                 _between(row.get("interval_95")),
                 _between(row.get("profile_95")),
+                *([_between((row.get("posterior") or {}).get("interval_95"))] if drawn else []),
                 unit(row.get("unit")),
                 escaped("" if where == "free" else where),
             )
         )
-    columns = ("parameter", "start", "fitted", "± 1 σ", "68 %", "95 %", "95 %, profile", "unit", "")
+    posterior = ("95 %, posterior",) if drawn else ()
+    columns = ("parameter", "start", "fitted", "± 1 σ", "68 %", "95 %", "95 %, profile", *posterior, "unit", "")
     note = (
         "Intervals hold if the standard deviations of the data do. The first two are linearised at the minimum; the "
         "profile refits all other parameters along each one, and is open where the data do not bound it in its box."
     )
-    return section("Parameters", table(columns, rows, text=(0, 7, 8)), paragraph(note))
+    last = len(columns) - 1
+    return section("Parameters", table(columns, rows, text=(0, last - 1, last)), paragraph(note))
 
 
 def _between(ends: Any) -> str:
@@ -233,6 +286,40 @@ def _known(folder: RunFolder, result: Mapping[str, Any]) -> str:
         table(("known to", "combination"), directions, text=(1,)),
         image(folder, "correlation", "Correlation coefficients of the parameters."),
         image(folder, "profiles", "Least χ² of all other parameters along each one; dashed: 68 % (1) and 95 % (3.84)."),
+    )
+
+
+def _drawn(folder: RunFolder, result: Mapping[str, Any]) -> str:
+    if not (how := result.get("posterior")):
+        return ""
+    rows = [
+        (
+            escaped(name.replace("_", " ")),
+            f"<b>{number(row['posterior']['median'], 5)}</b>",
+            _between(row["posterior"]["interval_68"]),
+            _between(row["posterior"]["interval_95"]),
+            unit(row.get("unit")),
+            number(row["posterior"]["r_hat"], 4),
+            number(row["posterior"]["effective_samples"], 4),
+        )
+        for name, row in result["parameters"].items()
+        if row.get("posterior")
+    ]
+    columns = ("parameter", "median", "68 %", "95 %", "unit", "split R-hat", "effective draws")
+    note = (
+        f"{how['chains']} chains of {how['samples']} draws after {how['warmup']} to warm up; {how['divergences']} of "
+        "the draws diverged or met a device that was not solved. The chains agree where R-hat is below 1.01."
+    )
+    return section(
+        "Posterior distribution",
+        table(columns, rows, text=(0, 4)),
+        paragraph(note),
+        image(
+            folder,
+            "posterior",
+            "Draws of every parameter with median (solid) and 95 % (dashed); blue: the normal distribution of the "
+            "linearised errors.",
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """`python -m invdesign fit` once, on a coarse junction and few points, and what it leaves behind and refuses."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -14,9 +15,11 @@ import yaml
 import invdesign
 from invdesign import cli, load_settings, presets
 from invdesign.device.device import Device
+from invdesign.fitting import posterior
 from invdesign.run.folder import read_table
 from invdesign.schema import read, write
 
+SAMPLED = importlib.util.find_spec("numpyro") is not None
 COARSE = ["device.layers.p.edges=16", "device.layers.n.edges=24"]
 ARGUMENTS = [
     *COARSE,
@@ -27,9 +30,14 @@ ARGUMENTS = [
     "parameters.p_lifetime.frozen=true",
     "~parameters.p_mobility",
     "parameters.n_doping.prior={mean_cm3: 6e15, sigma_decades: 0.5}",
+    # the current densities of the dark curve, of a sample of another area
+    "dataset.devices.wide.area_cm2=0.03",
+    "dataset.curves.wide={kind: dark_jv, device: wide, log: true, relative_sigma: 0.02, data: {voltage_V: [-1, 0.4], "
+    "current_density_A_per_cm2: [-5.956e-8, 2.4861e-4]}}",
     "fitter.starts=2",
     "fitter.candidates=4",
     "fitter.profile_points=3",
+    *(["fitter.posterior={samples: 60, warmup: 20, chains: 2}"] if SAMPLED else []),
 ]
 
 
@@ -89,9 +97,9 @@ def test_statistics_agree_with_the_tables(folder, result):
         chi2 += curve["chi2"]
     prior = np.log10(result["parameters"]["n_doping"]["value"] / 6e15) / 0.5
     assert statistics["chi2"] == pytest.approx(chi2 + prior**2, rel=1e-6)
-    assert (statistics["rows"], statistics["free_parameters"]) == (13 + 5 + 3 + 1, 2)
+    assert (statistics["rows"], statistics["free_parameters"]) == (13 + 2 + 5 + 3 + 1, 2)
     assert statistics["aic"] == pytest.approx(statistics["chi2"] + 4)
-    assert statistics["bic"] == pytest.approx(statistics["chi2"] + 2 * np.log(22))
+    assert statistics["bic"] == pytest.approx(statistics["chi2"] + 2 * np.log(24))
 
 
 @pytest.mark.slow
@@ -103,7 +111,27 @@ def test_every_file_is_there(folder, result):
     for name in ("curve_dark", "curve_capacitance", "profiles", "correlation"):
         assert {f"{name}.png", f"{name}.pdf"} <= drawn
     page = (folder / "report.html").read_text()
-    assert page.count("data:image/png") == 5 and "95 %, profile" in page and not list(folder.rglob("*.part"))
+    assert page.count("data:image/png") == 6 + SAMPLED and "95 %, profile" in page and not list(folder.rglob("*.part"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SAMPLED, reason="numpyro is not installed (pip install 'invdesign[posterior]')")
+def test_the_posterior_stands_beside_the_other_intervals(folder, result):
+    """Few draws of a nearly normal posterior: the median within half a standard error of the fit, widths to a half."""
+    draws = {key: np.asarray(column) for key, column in read_table(folder / "posterior.csv").items()}
+    assert len(draws["chain"]) == 120 and set(draws) >= {"n_lifetime_s", "n_doping_cm3", "chi2", "diverged"}
+    assert np.all(draws["chi2"] > result["statistics"]["chi2"] - 1e-6)
+    for name in ("n_lifetime", "n_doping"):
+        row = result["parameters"][name]
+        low, high = row["posterior"]["interval_68"]
+        assert row["posterior"]["median"] == pytest.approx(row["value"], abs=0.5 * row["standard_error"])
+        assert high - low == pytest.approx(2 * row["standard_error"], rel=0.5)
+        assert low < row["posterior"]["median"] < high and row["posterior"]["effective_samples"] > 20
+    for curve in result["curves"].values():
+        table = read_table(folder / f"{curve['posterior_table']}.csv")
+        band = {key: np.asarray(column) for key, column in table.items()}
+        for part in ("model", "predicted"):
+            assert np.all(band[f"{part}_low_{curve['y']}"] < band[f"{part}_high_{curve['y']}"])
 
 
 @pytest.mark.slow
@@ -119,8 +147,14 @@ def test_the_fitted_device_can_be_used(folder, result):
     device = read(Device, yaml.safe_load((folder / "fitted.yaml").read_text()))
     again = load_settings("simulate", f"device={folder}/fitted.yaml").device
     assert write(device) == write(again)
-    doping = device.layers["n"].material.donor_density_cm3  # type: ignore[attr-defined]
-    assert float(doping) == pytest.approx(result["parameters"]["n_doping"]["value"], rel=1e-12)
+    wide = read(Device, yaml.safe_load((folder / "fitted_wide.yaml").read_text()))
+    assert result["fitted"] == ["fitted.yaml", "fitted_wide.yaml"]
+    assert (float(device.area_cm2), float(wide.area_cm2)) == (0.01, 0.03)
+    shared = result["parameters"]["n_doping"]
+    assert shared["also"] == ["devices.wide.layers.n.material.donor_density_cm3"]
+    for each in (device, wide):
+        doping = each.layers["n"].material.donor_density_cm3  # type: ignore[attr-defined]
+        assert float(doping) == pytest.approx(shared["value"], rel=1e-12)
 
 
 @pytest.mark.parametrize("name", presets.files("dataset"))
@@ -179,6 +213,11 @@ REFUSED = {
         ],
         "dataset.curves.lamp.light is missing: the device has no illumination of its own",
     ),
+    "robust posterior": (
+        ["fitter.posterior={}", "fitter.loss=cauchy"],
+        "fitter: posterior: the data are normal there, loss=cauchy is not",
+    ),
+    "unused device": (["dataset.devices.thin.area_cm2=0.1"], "dataset: devices.thin: no curve says device: thin"),
     "kind": (["dataset.curves.dark.kind=dark"], "dataset.curves.dark.kind=dark: must be one of"),
     "unit in a file": ([CURVE], "dataset.curves.mine: file="),
     "few points": (
@@ -189,6 +228,14 @@ REFUSED = {
         "parameters: 4 are free, but only 1 points are measured; freeze some",
     ),
 }
+
+
+def test_a_posterior_without_its_package_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(posterior.importlib.util, "find_spec", lambda name: None)
+    assert cli.main(["fit", "fitter.posterior={}", "compile_cache=false"]) == 2
+    out, err = capsys.readouterr()
+    assert "fitter.posterior: numpyro is not installed; pip install" in err and err.count("\n") == 1 and not out
 
 
 @pytest.mark.parametrize(("words", "message"), REFUSED.values(), ids=REFUSED.keys())
