@@ -131,7 +131,7 @@ def _posterior(result: Mapping[str, Any], table: dict[str, np.ndarray]) -> Figur
     for axes, (name, row) in zip(panels, free.items(), strict=True):
         pure = row["unit"] == "1"
         draws = np.asarray(table[name if pure else f"{name}_{row['unit']}"], float)
-        counts, edges = np.histogram(draws, bins=30, density=True)
+        counts, edges = np.histogram(draws, bins=int(np.clip(np.sqrt(len(draws)), 8, 40)), density=True)
         axes.stairs(counts / counts.max(), edges, fill=True, color="#f2b8a0")
         for place, style in (
             (row["posterior"]["median"], "-"),
