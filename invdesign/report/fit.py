@@ -63,10 +63,13 @@ def _curve(name: str, curve: Mapping[str, Any], table: dict[str, np.ndarray], ba
         low, high = (bands.get(f"{part}_{end}_{curve['y']}") for end in ("low", "high"))
         if low is None or high is None:
             continue
+        if log:  # the part that has the sign of the model
+            floor = 0.3 * min(float(np.nanmin(np.abs(each[each != 0]), initial=np.inf)) for each in (y, model))
+            low, high = (np.maximum(np.sign(model) * each, floor) for each in (low, high))
         if several:
-            top.fill_between(x, shown(low), shown(high), color=colour, lw=0, label=label)
+            top.fill_between(x, low, high, color=colour, lw=0, label=label)
         else:
-            top.vlines(x, shown(low), shown(high), color=colour, lw=8 if part == "predicted" else 4, label=label)
+            top.vlines(x, low, high, color=colour, lw=8 if part == "predicted" else 4, label=label)
     top.plot(x, shown(model), "-" if several else "D", color=HOLE, ms=4, label="fitted")
     if log:
         top.set_yscale("log")
