@@ -72,7 +72,7 @@ class Posterior(NamedTuple):
         if doubtful:
             said.append(
                 f"the chains of the posterior disagree about {', '.join(doubtful)} (split R-hat up to "
-                f"{np.max(self.r_hat):.3f}, wanted {LARGEST_R_HAT:g}); give more samples and warmup"
+                f"{np.max(self.r_hat):.4f}, wanted {LARGEST_R_HAT:g}); give more samples and warmup"
             )
         wanted = FEWEST_PER_CHAIN * len(self.z)
         few = [name for name, count in zip(names, self.effective, strict=True) if not count >= wanted]

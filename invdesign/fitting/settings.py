@@ -9,7 +9,7 @@ class PosteriorSettings(eqx.Module):
     """How long the posterior distribution of the parameters is sampled."""
 
     samples: int = setting(default=500, lower=20, upper=100000, doc="draws of each chain that are kept")
-    warmup: int = setting(default=300, lower=20, upper=100000, doc="draws of each chain before, to adapt the sampler")
+    warmup: int = setting(default=300, lower=50, upper=100000, doc="draws of each chain before, to adapt the sampler")
     chains: int = setting(default=2, lower=1, upper=64, doc="independent ones; they run beside each other")
     seed: int = setting(default=0, lower=0, upper=2**31 - 1, doc="of the draws")
 

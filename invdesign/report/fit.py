@@ -63,10 +63,13 @@ def _curve(name: str, curve: Mapping[str, Any], table: dict[str, np.ndarray], ba
         low, high = (bands.get(f"{part}_{end}_{curve['y']}") for end in ("low", "high"))
         if low is None or high is None:
             continue
+        if log:  # the part that has the sign of the model
+            floor = 0.3 * min(float(np.nanmin(np.abs(each[each != 0]), initial=np.inf)) for each in (y, model))
+            low, high = (np.maximum(np.sign(model) * each, floor) for each in (low, high))
         if several:
-            top.fill_between(x, shown(low), shown(high), color=colour, lw=0, label=label)
+            top.fill_between(x, low, high, color=colour, lw=0, label=label)
         else:
-            top.vlines(x, shown(low), shown(high), color=colour, lw=8 if part == "predicted" else 4, label=label)
+            top.vlines(x, low, high, color=colour, lw=8 if part == "predicted" else 4, label=label)
     top.plot(x, shown(model), "-" if several else "D", color=HOLE, ms=4, label="fitted")
     if log:
         top.set_yscale("log")
@@ -131,7 +134,7 @@ def _posterior(result: Mapping[str, Any], table: dict[str, np.ndarray]) -> Figur
     for axes, (name, row) in zip(panels, free.items(), strict=True):
         pure = row["unit"] == "1"
         draws = np.asarray(table[name if pure else f"{name}_{row['unit']}"], float)
-        counts, edges = np.histogram(draws, bins=30, density=True)
+        counts, edges = np.histogram(draws, bins=int(np.clip(np.sqrt(len(draws)), 8, 40)), density=True)
         axes.stairs(counts / counts.max(), edges, fill=True, color="#f2b8a0")
         for place, style in (
             (row["posterior"]["median"], "-"),

@@ -37,7 +37,7 @@ ARGUMENTS = [
     "fitter.starts=2",
     "fitter.candidates=4",
     "fitter.profile_points=3",
-    *(["fitter.posterior={samples: 60, warmup: 20, chains: 2}"] if SAMPLED else []),
+    *(["fitter.posterior={samples: 120, warmup: 100, chains: 1}"] if SAMPLED else []),
 ]
 
 

@@ -130,7 +130,7 @@ def test_bad_chains_are_said():
     bad = Posterior(z, z[..., 0], z[..., 0] > 0, np.array([1.0, 1.3]), np.array([300.0, 12.0]), 1.0, 0.0)
     said = bad._replace(diverged=np.ones((2, 40), bool)).warnings(("a", "b"))
     assert len(said) == 3 and said[0].startswith("80 of 80 draws")
-    assert "disagree about b (split R-hat up to 1.300" in said[1] and "of b (12 effective" in said[2]
+    assert "disagree about b (split R-hat up to 1.3000" in said[1] and "of b (12 effective" in said[2]
     assert len(bad._replace(r_hat=np.full(2, np.nan)).warnings(("a", "b"))) == 2
 
 
