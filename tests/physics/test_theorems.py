@@ -52,7 +52,7 @@ DEVICES = {
     ),
     "n-i-p whose layers leak in the field": lambda: leaky(nip_cell(), 1e6, 1e10, 1e6),
     "dots of three sizes": lambda: dot_diode(sizes=3),
-    "dots, a third of them with traps": lambda: dot_diode(traps=traps()),
+    "dots, a tenth of them with traps": lambda: dot_diode(traps=traps(0.1)),
     "dots between metals that inject": lambda: injecting_diode(),
 }
 
