@@ -302,7 +302,7 @@ class Device(eqx.Module):
         if 0 < len(trapped) < len(dotted):
             sound = next(name for name in dotted if name not in trapped)
             raise InputError(
-                f"layers: all layers with dots must have traps or none, but {trapped[0]} has and {sound} not"
+                f"layers: dots must have traps in all layers or in none, but {trapped[0]} has them and {sound} has not"
             )
         self._check_work_functions()
 

@@ -153,7 +153,7 @@ class DotTraps(eqx.Module):
             electron * dots.electron_degeneracy * jnp.exp(-(depth - level) / kT),
             hole,
             hole * dots.hole_degeneracy * jnp.exp(-(depth + level) / kT),
-            self.charge == "donor",
+            jnp.asarray(1.0 if self.charge == "donor" else 0.0),
         )
 
 

@@ -57,14 +57,14 @@ class Traps(eqx.Module):
     hole_capture: Float[Array, "..."]
     """From the dot's hole level, where the trap is full."""
     hole_release: Float[Array, "..."]
-    donor: bool = eqx.field(static=True, default=False)
-    """Positive when empty; else (acceptor) negative when full."""
+    empty_charge: Float[Array, "..."]
+    """Of a dot whose trap is empty: 1 of a donor, 0 of an acceptor; one less when it is full."""
 
     @property
     def idle(self) -> "Traps":
-        """Of dots without a trap: one so high above their levels that it never fills."""
+        """Of dots without a trap: that of an acceptor so high above their levels that it never fills."""
         none = jnp.zeros_like(self.electron_capture)
-        return Traps(none, self.electron_capture, self.hole_capture, none, self.donor)
+        return Traps(none, self.electron_capture, self.hole_capture, none, none)
 
 
 class DotRates(NamedTuple):
@@ -186,12 +186,15 @@ class DotEnsemble(eqx.Module):
 
     @property
     def charges(self) -> tuple[int, ...]:
-        """Of a dot in each state, elementary charges."""
-        if self.traps is None:
-            return CARRIER_CHARGES
-        empty = 1 if self.traps.donor else 0
-        return tuple(charge + empty for charge in CARRIER_CHARGES) + tuple(
-            charge + empty - 1 for charge in CARRIER_CHARGES
+        """Of a dot in each state against the empty one, elementary charges."""
+        full = () if self.traps is None else tuple(charge - 1 for charge in CARRIER_CHARGES)
+        return CARRIER_CHARGES + full
+
+    def charge(self, populations: Float[Array, "state ..."]) -> Float[Array, "..."]:
+        """Of all dots, elementary charges per cm^3."""
+        empty = jnp.zeros(()) if self.traps is None else self.traps.empty_charge
+        return self.density * sum(
+            (one * share for one, share in zip(self.charges, populations, strict=True) if one), empty
         )
 
     @property

@@ -445,8 +445,7 @@ def _balance(
     site = state.site
     charge = site.p - site.n + bulk.doping
     if bulk.dots is not None and dots is not None:
-        charges = zip(bulk.dots.charges, dots.populations, strict=True)
-        charge += over_sizes(bulk.dots.density * sum((one * share for one, share in charges if one), jnp.zeros(())))
+        charge += over_sizes(bulk.dots.charge(dots.populations))
     loss = jnp.broadcast_to(halves * recombination(bulk, site, dots) - host, (2, *site.n.shape))
     far = None
     if landing is not None:
@@ -531,8 +530,7 @@ def edge_linearisation(
         nothing = jnp.zeros_like(host_by_local[0])
         beyond = [(0, len(nothing) - 3)] * 2 + [(0, 0)] * 2
         rows = jnp.pad(rows, beyond) - jnp.stack([nothing, *host_by_local])
-        charges = [ensemble.charges[state] - ensemble.charges[0] for state in ensemble.filled]
-        of_one = [jnp.full_like(by, one) for by, one in zip(host_by_dots[0], charges, strict=True)]
+        of_one = [jnp.full_like(by, one) for by, one in zip(host_by_dots[0], ensemble.charges[1:], strict=True)]
         charge_by_dots = jnp.stack(of_one) * ensemble.density
         dots = DotLinearisation(
             halves * jnp.stack([charge_by_dots, *(-by for by in host_by_dots)]),

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import dot_diode, dot_film
+from sample_devices import dot_diode, dot_film, traps
 
 from invdesign.config import load_device
 from invdesign.constants import HC_EV_NM
@@ -88,6 +88,24 @@ def test_classes_of_one_size_are_one_size():
         found.append(compute(eqx.tree_at(path, device, jnp.zeros(()))))
     for name, value in found[0].items():
         assert float(found[1][name]) == pytest.approx(float(value), rel=1e-9), name
+
+
+def test_transients_of_classes_of_one_size_are_those_of_one_size():
+    """Dispersion 0, traps in half of the dots: a pump that excites a third of them at -0.5 V, and what is left of it.
+
+    Three classes decay as one does. 1e-6: steps are chosen alike, up to round-off in their errors.
+    """
+    times = jnp.array([1e-12, 1e-10, 1e-8])
+    found = []
+    for sizes in (1, 3):
+        device = dot_diode(sizes=sizes, traps=traps(0.5), edges=(4, 8, 4))
+        path = lambda d: d.layers["layer1"].material.dots.size_dispersion  # noqa: E731
+        device = eqx.tree_at(path, device, jnp.zeros(()))
+        found.append(transient_absorption(device, -0.5, 1240.0, 1e-5, times))
+    assert bool(jnp.all(found[1].run.status == 0))
+    assert 0.05 < float(found[1].start[0]) < 1
+    for one, three in zip(found[0][1:4], found[1][1:4], strict=True):
+        np.testing.assert_allclose(three, one, rtol=1e-6)
 
 
 def test_sizes_must_agree_between_layers(tmp_path):

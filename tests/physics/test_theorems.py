@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import Solver, dot_diode, injecting_diode, leaky, nip_cell, silicon_diode
+from sample_devices import Solver, dot_diode, injecting_diode, leaky, nip_cell, silicon_diode, traps
 
 from invdesign.analyses import checks
 from invdesign.analyses.illumination import absorption, photon_flux
@@ -52,6 +52,7 @@ DEVICES = {
     ),
     "n-i-p whose layers leak in the field": lambda: leaky(nip_cell(), 1e6, 1e10, 1e6),
     "dots of three sizes": lambda: dot_diode(sizes=3),
+    "dots, a tenth of them with traps": lambda: dot_diode(traps=traps(0.1)),
     "dots between metals that inject": lambda: injecting_diode(),
 }
 
@@ -171,7 +172,9 @@ def test_minority_carriers_under_forward_bias_show_the_collection_probability():
 
 @pytest.mark.parametrize("voltage", [0.0, -1.0, 0.3])
 def test_the_admittance_at_zero_frequency_is_the_slope_of_the_current(bench, optics, voltage):
-    """Any device: Re Y(0) of the one-way jumps = dI/dV of the stationary equations (matrix-tree). 1e-7: round-off."""
+    """Any device: Re Y(0) of the one-way jumps = dI/dV of the stationary equations (dots by elimination).
+
+    1e-7: round-off."""
     outcome = checks.travel(bench.system, bench.rest.state, bench.target(0.0), bench.target(voltage))
     slope = checks.dc_conductance(bench.system, outcome, bench.target(voltage))
     found = spectrum(bench, outcome.state, bench.dark, optics, [(0.0, 40)])

@@ -53,7 +53,7 @@ def populations_by_exact_elimination(rates):
 def test_populations_of_any_rates(dots, seed):
     """One dot, seven rates over 30 decades: stationary populations = exact elimination in rational arithmetic.
 
-    1e-13 of each population, also of one that is 1e-25: the sums over trees have no subtraction.
+    1e-13 of each population, also of one that is 1e-25: the elimination of states has no subtraction.
     """
     rates = [float(rate) for rate in 10.0 ** np.random.default_rng(seed).uniform(-15, 15, 7)]
     numbers = [jnp.asarray(rate) for rate in rates]

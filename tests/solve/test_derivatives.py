@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import Solver, dot_diode, injecting_diode
+from sample_devices import Solver, dot_diode, injecting_diode, traps
 
 from invdesign.analyses import checks
 from invdesign.analyses.operating_point import operate, sweep
@@ -19,6 +19,7 @@ DIODES = {
     "ohmic contacts": dot_diode,
     "metals that inject": injecting_diode,
     "landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal()),
+    "traps, landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), traps=traps()),
 }
 
 
