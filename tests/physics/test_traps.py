@@ -12,12 +12,13 @@ from invdesign.analyses.illumination import absorption, photon_flux
 from invdesign.analyses.operating_point import operate
 from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
-from invdesign.analyses.transient import Sine, TransientStatus, light_pulse
+from invdesign.analyses.transient import light_pulse
 from invdesign.config import load_device
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.illumination import Monochromatic
 from invdesign.errors import InputError
 from invdesign.solve.assembly import edge_states
+from invdesign.solve.stepping import Sine, TransientStatus
 
 EDGES = (8, 16, 8)
 
@@ -100,7 +101,7 @@ def test_a_small_sinusoid_gives_the_small_signal_response(frequency):
     light = Monochromatic(wavelength_nm=jnp.asarray(1240.0), irradiance_W_per_cm2=jnp.asarray(1e-4))
     device = dot_diode(traps=traps(0.1, charge="donor"), edges=EDGES, series_ohm=300.0, illumination=light)
     turns = 9 + np.arange(17) / 16
-    run = light_pulse(device, -0.5, 1240.0, 1e-6, Sine(frequency), jnp.asarray(turns / frequency))
+    run = light_pulse(device, -0.5, 1240.0, 1e-6, Sine(frequency), jnp.asarray(turns / frequency)).transient
     assert (run.status == TransientStatus.REACHED).all()
     current = np.asarray(run.current_A)
     current = current - np.linspace(current[0], current[-1], 17)  # a slow drift
