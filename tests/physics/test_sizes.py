@@ -9,13 +9,14 @@ from sample_devices import dot_diode, dot_film
 
 from invdesign.analyses.illumination import light_of
 from invdesign.analyses.operating_point import operate
-from invdesign.analyses.transient import DEFAULTS, Drive, Square, at_rest, pumped, take_step
+from invdesign.analyses.transient import pumped
 from invdesign.config import load_device
 from invdesign.constants import HC_EV_NM
 from invdesign.errors import InputError
 from invdesign.figures.registry import characterise, evaluate_figures
 from invdesign.materials.mixing import exciton_width_eV
 from invdesign.solve.newton import Target
+from invdesign.solve.stepping import DEFAULTS, Drive, Square, at_rest, take_step
 
 KT = jnp.asarray(0.025852)
 
