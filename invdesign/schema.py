@@ -431,3 +431,11 @@ def find(module: Any, path: str, key: str = "path") -> tuple[Any, Mapping]:
             raise InputError(f"{key}={path}: {name} is not a known key{_suggest(name, known)}")
         value, metadata = known[name]
     return value, metadata
+
+
+def find_number(module: Any, path: str, key: str = "path") -> tuple[Any, Mapping]:
+    """`find` for a path that must lead to one number with a unit; raises `InputError` for anything else."""
+    value, metadata = find(module, path, key)
+    if metadata.get("unit") is None or value is None or np.ndim(value) != 0:
+        raise InputError(f"{key}={path}: must lead to one number with a unit")
+    return value, metadata

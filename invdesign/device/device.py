@@ -21,7 +21,7 @@ from invdesign.materials.optical import require
 from invdesign.materials.semiconductor import REFERENCE_K, Bulk, Electrical, Material
 from invdesign.processes.field_emission import ContactBarrier
 from invdesign.processes.recombination import SurfaceRecombination
-from invdesign.schema import InputError, choice, find, quantity, setting
+from invdesign.schema import InputError, choice, find_number, quantity, setting
 
 LOWEST_BARRIER_EV = 1e-3
 """Of a contact that injects: a metal whose Fermi level is at a band edge."""
@@ -291,8 +291,7 @@ class Device(eqx.Module):
                 f"terminals.shunt.blocking_layers: '{unknown[0]}' is not a layer; allowed: {', '.join(self.order)}"
             )
         for number in () if self.uncertainty is None else self.uncertainty.numbers:
-            if find(self, number, "uncertainty.numbers")[1].get("unit") is None:
-                raise InputError(f"uncertainty.numbers: {number} is no number with a unit")
+            find_number(self, number, "uncertainty.numbers")
         materials = {name: self.layers[name].material for name in self.order}
         dotted = {name: material.size_classes for name, material in materials.items() if material.sizes}
         if len(set(dotted.values())) > 1:

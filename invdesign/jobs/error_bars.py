@@ -5,10 +5,11 @@ design has the variance g^T C g, g = df/dp at the design, C the covariance of th
 anew, say a thickness, do not count: their errors were those of the sample that was measured.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
@@ -18,9 +19,9 @@ from invdesign.device.uncertainty import Uncertainty
 from invdesign.schema import find
 
 STEP = 0.1
-"""Of the central differences, in standard errors; they are then as good as an error needs, without a compilation."""
+"""Of the differences, in standard errors; they are then as good as an error needs, without a compilation."""
 LARGEST_STEP = 0.01
-"""Relative to the number itself, so that it stays in its range."""
+"""Relative to the number itself, unless that is zero."""
 
 
 class Slopes(NamedTuple):
@@ -32,29 +33,43 @@ class Slopes(NamedTuple):
 
 
 def open_numbers(problem: DesignProblem) -> Uncertainty | None:
-    """What is uncertain about the device whatever the design chooses; None if nothing is."""
-    known = problem.baseline.device.uncertainty
-    return (
-        None if known is None else known.without({v.path.removeprefix("device.") for v in problem.variables.values()})
-    )
+    """What is uncertain about the device whatever the design chooses; None if nothing is.
+
+    Frozen variables, and those tied to them, keep the numbers of the device and with them their errors.
+    """
+    known, free = problem.baseline.device.uncertainty, problem.names
+    chosen = [v for name, v in problem.variables.items() if name in free or v.tied_to in free]
+    return None if known is None else known.without({v.path.removeprefix("device.") for v in chosen})
+
+
+def _ends(value: float, error: float, metadata: Mapping[str, Any]) -> tuple[float, float]:
+    """Two values of a number, below and above its own; on one side only where its range ends."""
+    step = min(STEP * error, LARGEST_STEP * abs(value)) if value else STEP * error
+    low, high = value - step, value + step
+    lowest = metadata.get("lower", -np.inf)
+    outside = low <= lowest if metadata.get("open_lower") else low < lowest
+    return value if outside else low, value if high > metadata.get("upper", np.inf) else high
 
 
 def slopes(simulate: Callable[[Configuration], Any], chosen: Configuration, known: Uncertainty) -> Slopes:
-    """Central differences of everything that `simulate` reports; nan where a design nearby cannot be solved."""
-    pairs, steps = [], []
+    """Differences of everything that `simulate` reports; nan where a design nearby cannot be solved.
+
+    They are central, but for numbers at an end of their range.
+    """
+    pairs, spans = [], []
     for number, error in zip(known.numbers, known.standard_errors, strict=True):
-        value = find(chosen.device, number)[0]
-        step = min(STEP * error, LARGEST_STEP * abs(float(value)))
+        value, metadata = find(chosen.device, number)
+        low, high = _ends(float(value), error, metadata)
         ends = [
-            simulate(eqx.tree_at(lambda c, at=number: find(c.device, at)[0], chosen, value + side * step))
-            for side in (1, -1)
+            simulate(eqx.tree_at(lambda c, at=number: find(c.device, at)[0], chosen, jnp.asarray(end, jnp.float64)))
+            for end in (high, low)
         ]
         pairs.append(ends)
-        steps.append(step if all(end.converged for end in ends) else np.nan)
+        spans.append(high - low if all(end.converged for end in ends) else np.nan)
 
     def by(read: Callable[[Any], float]) -> Float[np.ndarray, " number"]:
         rises = np.array([read(up) - read(down) for up, down in pairs])
-        return np.divide(rises, 2 * np.array(steps), out=np.zeros(len(steps)), where=np.array(steps) != 0)
+        return np.divide(rises, spans, out=np.zeros(len(spans)), where=np.array(spans) != 0)
 
     example = pairs[0][0]
     return Slopes(
@@ -68,7 +83,7 @@ def add_to(report: dict[str, Any], known: Uncertainty, by: Slopes) -> None:
     """Standard errors of the optimum's figures and chances of its constraints, into the report of an optimisation."""
 
     def error(of: Float[np.ndarray, " number"]) -> float:
-        return float(np.sqrt(known.variance(of)))
+        return float(np.sqrt(np.maximum(known.variance(of), 0)))  # round-off may go below; nan stays
 
     for name, row in report["figures"].items():
         row["standard_error"] = error(by.figures[name])

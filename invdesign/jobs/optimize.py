@@ -226,8 +226,8 @@ def _report(
     folder.write_table("starts", result.starts_table())
     repeat = _repeat(settings, chosen)
     comment = f"The optimum of {settings.device.name}. Its figures again, from the folder of this file:\n{repeat}"
-    left = dataclasses.replace(chosen.device, uncertainty=error_bars.open_numbers(problem))
-    folder.write_yaml("optimum.yaml", write(left), comment)
+    known = error_bars.open_numbers(problem)
+    folder.write_yaml("optimum.yaml", write(dataclasses.replace(chosen.device, uncertainty=known)), comment)
     convergence = {
         "starts": len(result.starts.status),
         "failed_starts": sum(status == "failed" for status in result.starts.status),
@@ -271,7 +271,6 @@ def _report(
         "warnings": [] if verification["passed"] else [verification["message"]],
         "tables": {"slices": "slices.csv", "starts": "starts.csv"},
     }
-    known = error_bars.open_numbers(problem)
     if known is not None:
         error_bars.add_to(report, known, error_bars.slopes(simulate, chosen, known))
     return report
@@ -527,7 +526,7 @@ def _print_optimum(report: dict[str, Any], console: Console) -> None:
         console.print(f"  {name}: {row['baseline']:.4g} -> {row['optimum']:.4g} {row['unit']}{bound}")
     for name in ("detectivity_Jones", "responsivity_A_per_W", "noise_A_per_rtHz", "bandwidth_Hz"):
         row = report["figures"][name]
-        error = f" ± {row['standard_error']:.2g}" if "standard_error" in row else ""
+        error = f" ± {row['standard_error']:.2g}" if np.isfinite(row.get("standard_error", np.nan)) else ""
         console.print(f"  {name}: {row['baseline']:.4g} -> {row['optimum']:.4g}{error}")
     for name, row in report["constraints"].items():
         if row["active"]:

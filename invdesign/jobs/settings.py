@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 import invdesign.materials.quantum_dots  # noqa: F401  the kinds of a material are the classes that are loaded
@@ -20,7 +19,7 @@ from invdesign.device.device import Device
 from invdesign.fitting.parameters import Parameter
 from invdesign.fitting.settings import FitterSettings
 from invdesign.optimize.settings import OptimizerSettings
-from invdesign.schema import InputError, find, quantity, setting
+from invdesign.schema import InputError, find, find_number, quantity, setting
 
 
 class LightPulse(eqx.Module):
@@ -133,7 +132,6 @@ class FitSettings(eqx.Module):
             if not parameter.path.startswith(("device.", "devices.") if self.dataset.devices else "device."):
                 more = " or devices.NAME." if self.dataset.devices else ""
                 raise InputError(f"parameters.{name}.path={parameter.path}: must begin with device.{more}")
-            find(root, parameter.path, f"parameters.{name}.path")
             _check_variable(root, "parameters", name, self.parameters)
         places: dict[str, str] = {}
         for name, parameter in self.parameters.items():
@@ -169,9 +167,7 @@ class FitSettings(eqx.Module):
 def _check_variable(root: eqx.Module, group: str, name: str, variables: Mapping[str, Variable | Parameter]) -> None:
     """A variable stands for one number, its bounds lie in that number's range, and it is tied to one that is not."""
     variable = variables[name]
-    value, metadata = find(root, variable.path)
-    if metadata.get("unit") is None or value is None or jnp.ndim(value) != 0:
-        raise InputError(f"{group}.{name}.path={variable.path}: must lead to one number with a unit")
+    metadata = find_number(root, variable.path, f"{group}.{name}.path")[1]
     for end in ("lower", "upper"):
         bound = float(getattr(variable, end))
         too_low = bound <= metadata["lower"] if metadata.get("open_lower") else bound < metadata["lower"]

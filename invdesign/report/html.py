@@ -233,8 +233,9 @@ def _constraints(result: Mapping[str, Any]) -> str:
                 _number(row.get("multiplier"), 3),
             )
         )
-        if "chance" in row and 0.001 < row["chance"] < 0.999:
-            chances.append(f"{_text(_words(name))} is kept with a chance of {_number(100 * row['chance'], 2)} %.")
+        chance = row.get("chance")
+        if chance is not None and 0.001 < chance < 0.999:
+            chances.append(f"{_text(_words(name))} is kept with a chance of {_number(100 * chance, 2)} %.")
         price = row.get("shadow_price_percent")
         if price is not None and (row.get("active") or abs(price) > 1e-3):
             verb = "raises" if price > 0 else "lowers"
@@ -258,8 +259,8 @@ def _error_bars(result: Mapping[str, Any]) -> str:
     if not known:
         return ""
     rows = [
-        (_text(number), f"{100 * (10**change - 1):+.2g} %")
-        for number, change in sorted(known["log10_per_standard_error"].items(), key=lambda row: -abs(row[1]))
+        (_text(number), _number(None) if change is None else f"{100 * (10**change - 1):+.2g} %")
+        for number, change in sorted(known["log10_per_standard_error"].items(), key=lambda row: -abs(row[1] or 0))
     ]
     fixed, anew = (_factor(known[f"log10_standard_error{which}"]) for which in ("", "_redesigned"))
     figure = _text(_words(str((result.get("objective") or {}).get("figure", "the figure"))))
@@ -274,9 +275,9 @@ def _error_bars(result: Mapping[str, Any]) -> str:
     )
 
 
-def _factor(error: float) -> str:
-    """A standard error of log10 as the factor that it is."""
-    return _number(10**error, 3)
+def _factor(error: float | None) -> str:
+    """A standard error of log10 as the factor that it is; a dash where a design nearby could not be solved."""
+    return _number(None if error is None else 10**error, 3)
 
 
 def _baseline(result: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -90,13 +91,57 @@ def test_variance_of_correlated_numbers():
 def test_a_design_nearby_that_cannot_be_solved_leaves_no_error(problem):
     by = error_bars.slopes(lambda c: dataclasses.replace(formula(c), converged=False), problem.baseline, of_two(0.0))
     assert np.isnan(by.objective).all()
+    report = {"figures": {"product": {}}, "constraints": {}}
+    error_bars.add_to(report, of_two(0.0), by)
+    assert np.isnan(report["figures"]["product"]["standard_error"])
+
+
+def test_round_off_below_zero_is_no_error():
+    """Opposite numbers with rho = 1 leave a variance of -1e-17 or so."""
+    by = error_bars.Slopes(np.array([0.1 / ERRORS[0], -0.1 / ERRORS[1]]), {}, {})
+    known = dataclasses.replace(of_two(1.0), correlation=((1.0, 1.0), (1.0, 1.0)))
+    report = {"figures": {}, "constraints": {}}
+    error_bars.add_to(report, known, by)
+    assert report["uncertainty"]["log10_standard_error"] == pytest.approx(0, abs=1e-8)
 
 
 def test_numbers_that_the_design_chooses_are_not_uncertain(problem):
     device = dataclasses.replace(problem.baseline.device, uncertainty=of_two(0.5, (THICKNESS, RESISTANCE)))
     assert f"device.{THICKNESS}" in {variable.path for variable in problem.variables.values()}
     moved = dataclasses.replace(problem, baseline=Configuration(device, jnp.ones(())))
-    assert error_bars.open_numbers(moved) == of_two(0.5, (THICKNESS, RESISTANCE)).without({THICKNESS})
+    without = of_two(0.5, (THICKNESS, RESISTANCE)).without({THICKNESS})
+    assert error_bars.open_numbers(moved) == without
+    (name,) = (name for name, v in problem.variables.items() if v.path == f"device.{THICKNESS}")
+    frozen = dataclasses.replace(problem.variables[name], frozen=True)
+    held = dataclasses.replace(moved, variables=moved.variables | {name: frozen})
+    assert error_bars.open_numbers(held) == of_two(0.5, (THICKNESS, RESISTANCE))  # kept, and so is what is tied to it
+    (other,) = (each for each in problem.names if problem.variables[each].path == "device.layers.n.thickness_nm")
+    tied = dataclasses.replace(problem.variables[name], tied_to=other)
+    follows = dataclasses.replace(moved, variables=moved.variables | {name: tied})
+    assert error_bars.open_numbers(follows) == without
+    both = {name: tied, other: dataclasses.replace(problem.variables[other], frozen=True)}
+    held = dataclasses.replace(moved, variables=moved.variables | both)
+    assert error_bars.open_numbers(held) == of_two(0.5, (THICKNESS, RESISTANCE))
+
+
+TRAP_LEVEL = "layers.p.material.recombination.trap_level_eV"
+
+
+def test_a_number_that_is_zero_has_slopes_too(problem):
+    """Of |R - 1| by a resistance at the lower end of its range, -1 from above; of x^2 by a level, 0 from both sides."""
+    device = problem.baseline.device
+    device = eqx.tree_at(lambda d: d.terminals.series_resistance_ohm, device, jnp.zeros(()))
+
+    def simulate(configuration):
+        at = configuration.device
+        resistance = float(at.terminals.series_resistance_ohm)
+        assert resistance >= 0
+        level = float(at.layers["p"].material.recombination.trap_level_eV)
+        return Numbers(abs(resistance - 1) + level**2, {}, {})
+
+    known = dataclasses.replace(of_two(0.0, (RESISTANCE, TRAP_LEVEL)), standard_errors=(3.0, 0.1))
+    by = error_bars.slopes(simulate, Configuration(device, jnp.ones(())), known)
+    assert by.objective == pytest.approx([-1, 0], abs=1e-9)
 
 
 def test_a_device_with_error_bars_is_written_and_read_back(problem):
@@ -108,7 +153,7 @@ def test_a_device_with_error_bars_is_written_and_read_back(problem):
     ("wrong", "message"),
     [
         ({"numbers": ("layers.q.thickness_nm", RESISTANCE)}, "uncertainty.numbers=layers.q.thickness_nm: q is not"),
-        ({"numbers": ("name", RESISTANCE)}, "uncertainty.numbers: name is no number"),
+        ({"numbers": ("name", RESISTANCE)}, "uncertainty.numbers=name: must lead to one number with a unit"),
         ({"numbers": (RESISTANCE, RESISTANCE)}, "uncertainty: numbers: one is named twice"),
         ({"standard_errors": (1.0,)}, "uncertainty: standard_errors: must have one entry for each of the 2"),
         ({"standard_errors": (1.0, -1.0)}, r"uncertainty.standard_errors\[1\]=-1"),
@@ -120,3 +165,12 @@ def test_wrong_uncertainties_are_refused_in_a_sentence(problem, wrong, message):
     device = write(problem.baseline.device)
     with pytest.raises(InputError, match=message):
         read(type(problem.baseline.device), device | {"uncertainty": device["uncertainty"] | wrong})
+
+
+def test_the_uncertainty_of_an_optional_number_that_is_not_there_is_refused(problem):
+    device = write(problem.baseline.device)
+    device["layers"]["p"]["material"]["mobile_ions"] = {"density_cm3": 1e16}
+    path = "layers.p.material.mobile_ions.site_density_cm3"
+    device["uncertainty"]["numbers"] = [path, RESISTANCE]
+    with pytest.raises(InputError, match=f"uncertainty.numbers={path}: must lead to one number with a unit"):
+        read(type(problem.baseline.device), device)

@@ -123,6 +123,19 @@ def test_an_optimisation_is_told_to_an_engineer(folder):
     assert '<span class="bad">violated</span>' in page  # a limit that is not kept is not passed over
 
 
+def test_an_optimum_whose_neighbours_have_no_solution_has_dashes_for_error_bars(folder):
+    known = OPTIMUM["uncertainty"] | {"log10_standard_error": np.nan, "log10_standard_error_redesigned": np.nan}
+    known |= {"log10_per_standard_error": {"area_cm2": np.nan, "temperature_K": 0.1}}
+    figures = FIGURES | {"bandwidth_Hz": FIGURES["bandwidth_Hz"] | {"standard_error": np.nan}}
+    limit = OPTIMUM["constraints"]["bandwidth"] | {"chance": np.nan}
+    text = text_of(
+        page_of(folder, OPTIMUM | {"uncertainty": known, "figures": figures, "constraints": {"bandwidth": limit}})
+    )
+    assert "a factor of –, and that of a design made anew with better numbers to –" in text
+    assert re.search(r"temperature_K\s*\+26 %\s*area_cm2\s*–", text)
+    assert "±" not in text and "chance" not in text
+
+
 def test_text_of_the_user_is_not_markup(folder):
     assert "a &lt;b&gt;device&lt;/b&gt; &amp; more" in page_of(folder, OPTIMUM)
 
