@@ -21,7 +21,9 @@ from invdesign.figures.registry import FIGURES
 from invdesign.schema import choice, quantity, setting
 from invdesign.solve.stepping import Square
 
-FIGURE_NAMES = tuple(figure.name for figure in FIGURES)
+OF_READOUT = ("readout_noise_A_per_rtHz", "reported_responsivity_A_per_W", "reported_detectivity_Jones")
+"""Figures that say nothing without a readout, which a dataset does not have."""
+FIGURE_NAMES = tuple(figure.name for figure in FIGURES if figure.name not in OF_READOUT)
 DENSITY, CURRENT = "current_density_A_per_cm2", "current_A"
 
 
@@ -291,7 +293,7 @@ class Number(_Figures):
 
     kind: ClassVar[str] = "number"
     x_names: ClassVar[tuple[str, ...]] = ("reverse_bias_V",)
-    figure: str = choice(*FIGURE_NAMES, doc="its name in the registry")
+    figure: str = choice(*FIGURE_NAMES, doc="its name in the registry; not one of the readout's")
     value: Float[Array, ""] = quantity("1", doc="in the unit of the figure's name")
     reverse_bias_V: Float[Array, ""] = quantity("V", lower=-1000, upper=1000, doc="positive is reverse")
     frequency_Hz: Float[Array, ""] = quantity("Hz", lower=0, open_lower=True, default=1e3, doc="of signal and noise")
@@ -346,7 +348,7 @@ class _InTime(Curve):
 
     x_names: ClassVar[tuple[str, ...]] = ("time_s",)
     reverse_bias_V: Float[Array, ""] = quantity("V", lower=-1000, upper=1000, doc="positive is reverse")
-    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5, doc="of the modulated light")
+    wavelength_nm: Float[Array, ""] = quantity("nm", lower=100, upper=1e5, doc="of the pulse or pump")
 
     def check(self) -> None:
         super().check()
@@ -414,6 +416,12 @@ class TransientAbsorption(_InTime):
         "s", lower=0, open_lower=True, default=None, doc="when a relative bleach is one; null: at the first point"
     )
     load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=0.0, doc="that the current flows into")
+
+    def check(self) -> None:
+        super().check()
+        reference, name = self.reference_s, self.columns.y_name
+        if reference is not None and not name.startswith("relative"):
+            raise InputError(f"reference_s={float(reference):g}: must be null for {name}, which is not relative")
 
     @property
     def ask(self) -> Ask:

@@ -273,6 +273,14 @@ WRONG = {
         {"kind": "number", "figure": "bandwith_Hz", "value": 1, "reverse_bias_V": 1},
         "did you mean bandwidth_Hz?",
     ),
+    "figure of a readout": (
+        {"kind": "number", "figure": "readout_noise_A_per_rtHz", "value": 1, "reverse_bias_V": 1},
+        "curves.a.figure=readout_noise_A_per_rtHz: must be one of detectivity_Jones, ",
+    ),
+    "column of a readout": (
+        {"kind": "bias", "data": {"reverse_bias_V": [1], "reported_detectivity_Jones": [1]}, "frequency_Hz": 100},
+        "reported_detectivity_Jones: the second column must be detectivity_Jones or ",
+    ),
     "no file": ({"kind": "dark_jv", "file": "gone.csv", "relative_sigma": 0.1}, "file=gone.csv: there is no such file"),
 }
 

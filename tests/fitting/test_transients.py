@@ -116,6 +116,12 @@ WRONG = {
         | {"kind": "transient_absorption", "data": {"time_ps": [1, 2], "exciton_bleach": [0.2, 0.1]}},
         "curves.a.fluence_J_per_cm2 is missing",
     ),
+    "reference": (
+        {key: TRACE[key] for key in ("relative_sigma", "reverse_bias_V", "wavelength_nm")}
+        | {"kind": "transient_absorption", "fluence_J_per_cm2": 1e-5, "reference_s": 1e-12}
+        | {"data": {"time_ps": [1, 2], "exciton_bleach": [0.2, 0.1]}},
+        "curves.a: reference_s=1e-12: must be null for exciton_bleach, which is not relative",
+    ),
 }
 
 
