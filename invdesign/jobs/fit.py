@@ -19,7 +19,7 @@ from invdesign.fitting.least_squares import Solution, at_bounds, solve_all
 from invdesign.fitting.parameters import Space
 from invdesign.fitting.posterior import QUANTILES, Bands, Posterior, bands, require_sampler, sample
 from invdesign.fitting.residuals import Evaluation, Measured, Residuals
-from invdesign.fitting.settings import FitterSettings, PosteriorSettings
+from invdesign.fitting.settings import PosteriorSettings
 from invdesign.fitting.uncertainty import LEVELS, Linearised, Profile, in_words, linearise, profiles
 from invdesign.jobs import data
 from invdesign.jobs.settings import FitSettings
@@ -34,10 +34,10 @@ UNLIKELY = 1e-3
 """Probability of a chi^2 this large, or this small, below which the uncertainties given are doubted."""
 ENTANGLED = 0.95
 """Correlation coefficient from which a pair of parameters is named in the report."""
-EVALUATIONS_PER_DRAW = 7
-"""Of the posterior, as a rule; likewise."""
 STARTS_WORTH = 20
 """Evaluations that one start takes, as a rule; for the estimate of the time."""
+EVALUATIONS_PER_DRAW = 7
+"""Of the posterior, as a rule; likewise."""
 
 
 class FitProblem:
@@ -153,28 +153,23 @@ def run(settings: FitSettings, folder: RunFolder | None, console: Console) -> in
         with Reporter(console, "profiles", len(start)) as reporter:
             found = profiles(residuals, best, linear, fitter, lambda done: reporter.update(done))
 
-    drawn, seen = _posterior(residuals, best, fitter, console)
-
-    names = _write_tables(problem, best, linear, found, before, folder) | _write_draws(problem, drawn, folder)
-    if seen is not None:
-        _write_bands(problem, seen, folder)
+    names = _write_tables(problem, best, linear, found, before, folder)
     values = problem.space.values(jnp.asarray(best.z))
     fitted: Samples = problem.space.at(jnp.asarray(best.z))
     for name, device in fitted.all.items():
         known = _uncertainty(problem, best, linear, name, folder.path.name)
         device = dataclasses.replace(device, uncertainty=known)
         folder.write_yaml(_fitted_file(name), write(device), comment=_comment(settings, best))
-    result = _result(problem, settings, minima, bounds, linear, found, before, values, names)
-    if drawn is not None and fitter.posterior is not None:
-        _add_posterior(result, problem, drawn, fitter.posterior)
-    result["convergence"] |= {
-        "evaluations": residuals.evaluations,
-        "compile_s": residuals.compile_s,
-        "wall_s": time.monotonic() - begun,
-    }
-    folder.write_json("result.json", result)
     sources = {source for device in fitted.all.values() for source in data.sources(device)}
     folder.update_manifest(sources=sorted({*sources, *filter(None, [settings.dataset.source])}))
+    result = _result(problem, settings, minima, bounds, linear, found, before, values, names)
+    _write_result(result, residuals, begun, folder)
+    if fitter.posterior is not None:  # takes long; the fit is there by now, should it be interrupted
+        drawn, seen = _posterior(residuals, best, fitter.posterior, console)
+        _write_bands(problem, seen, folder)
+        result["tables"] |= _write_draws(problem, drawn, folder)
+        _add_posterior(result, problem, drawn, fitter.posterior)
+        _write_result(result, residuals, begun, folder)
     write_report(folder)
     _print_result(result, console)
     return 0 if best.converged and not best.failed else 1
@@ -186,12 +181,20 @@ def _seconds(residuals: Residuals, z: np.ndarray) -> float:
     return time.monotonic() - begun
 
 
+def _write_result(result: dict[str, Any], residuals: Residuals, begun: float, folder: RunFolder) -> None:
+    """result.json, with what the run has cost since it has `begun` (on the monotonic clock, s)."""
+    result["convergence"] |= {
+        "evaluations": residuals.evaluations,
+        "compile_s": residuals.compile_s,
+        "wall_s": time.monotonic() - begun,
+    }
+    folder.write_json("result.json", result)
+
+
 def _posterior(
-    residuals: Residuals, best: Solution, fitter: FitterSettings, console: Console
-) -> tuple[Posterior, Bands] | tuple[None, None]:
-    """Draws of the parameters, and what they say of the curves, if they are asked for."""
-    if (chains := fitter.posterior) is None:
-        return None, None
+    residuals: Residuals, best: Solution, chains: PosteriorSettings, console: Console
+) -> tuple[Posterior, Bands]:
+    """Draws of the parameters, and what they say of the curves."""
     console.print("compiling the sampler of the posterior")
     with Reporter(console, "posterior", chains.chains * (chains.warmup + chains.samples)) as reporter:
         drawn = sample(residuals, best, chains, lambda done: reporter.update(done))
@@ -209,18 +212,25 @@ def _fitted_file(name: str | None) -> str:
 def _uncertainty(
     problem: FitProblem, best: Solution, linear: Linearised, device: str | None, run: str
 ) -> Uncertainty | None:
-    """What a fitted device says of its own numbers: those that were free and did not end on a bound."""
+    """What a fitted device says of its own numbers: those that were free and did not end on a bound, and tied ones.
+
+    A number that is tied to a free one has its error in proportion, and is fully correlated with it.
+    """
     space, within = problem.space, "device." if device is None else f"devices.{device}."
-    paths = [(name, space.parameters[name].path) for name in space.names] + list(space.also)
-    own = [(space.names.index(name), path) for name, path in paths if name in space.names and path.startswith(within)]
-    own = [(place, path) for place, path in own if linear.free[place]]
+    paths = [(name, space.parameters[name].path) for name in space.order] + list(space.also)
+    own = []
+    for name, path in paths:
+        free = space.parameters[name].tied_to or name
+        if path.startswith(within) and free in space.names and linear.free[place := space.names.index(free)]:
+            own.append((place, path, 1.0 if free == name else float(space.start(name) / space.start(free))))
     if not own:
         return None
-    places = [place for place, _ in own]
+    places, signs = [place for place, _, _ in own], [-1.0 if share < 0 else 1.0 for _, _, share in own]
+    correlation = linear.correlation[np.ix_(places, places)] * np.outer(signs, signs)
     return Uncertainty(
-        numbers=tuple(path.removeprefix(within) for _, path in own),
-        standard_errors=tuple(_standard_error(problem, best, linear, place) for place in places),
-        correlation=tuple(map(tuple, linear.correlation[np.ix_(places, places)].tolist())),
+        numbers=tuple(path.removeprefix(within) for _, path, _ in own),
+        standard_errors=tuple(abs(share) * _standard_error(problem, best, linear, place) for place, _, share in own),
+        correlation=tuple(map(tuple, correlation.tolist())),
         source=f"fit {run}, chi^2 = {best.evaluation.chi2:.4g}",
     )
 
@@ -282,10 +292,8 @@ def _write_tables(
     return tables
 
 
-def _write_draws(problem: FitProblem, drawn: Posterior | None, folder: RunFolder) -> dict[str, Any]:
+def _write_draws(problem: FitProblem, drawn: Posterior, folder: RunFolder) -> dict[str, Any]:
     """A table of the posterior's draws, and what result.json says of it."""
-    if drawn is None:
-        return {}
     chains, draws, _ = drawn.z.shape
     table: dict[str, Any] = {
         "chain": np.repeat(np.arange(chains), draws),

@@ -17,6 +17,10 @@ import invdesign
 from invdesign import cli, load_settings, presets
 from invdesign.device.device import Device
 from invdesign.fitting import posterior
+from invdesign.fitting.least_squares import Solution
+from invdesign.fitting.residuals import Evaluation
+from invdesign.fitting.uncertainty import Linearised
+from invdesign.jobs import fit
 from invdesign.run.folder import read_table
 from invdesign.schema import read, write
 
@@ -156,6 +160,68 @@ def test_the_fitted_device_can_be_used(folder, result):
     for each in (device, wide):
         doping = each.layers["n"].material.donor_density_cm3  # type: ignore[attr-defined]
         assert float(doping) == pytest.approx(shared["value"], rel=1e-12)
+
+
+@pytest.mark.slow
+def test_an_interrupted_sampler_leaves_the_fit(tmp_path, monkeypatch):
+    """One curve and one parameter; the sampler is interrupted as it begins."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fit, "sample", interrupted)
+    monkeypatch.setattr(fit, "require_sampler", lambda: None)
+    curves = load_settings("fit").dataset.curves
+    words = [*COARSE, *(f"~dataset.curves.{name}" for name in curves if name != "dark")]
+    words += [f"~parameters.{name}" for name in ("p_lifetime", "p_mobility", "n_doping")]
+    words += ["fitter.starts=1", "fitter.profile_points=0", "fitter.posterior={}", "compile_cache=false"]
+    assert cli.main(["fit", *words]) == 130
+    (folder,) = (tmp_path / "outputs" / "fit").iterdir()
+    left = json.loads((folder / "result.json").read_text())
+    assert left["status"] == "converged" and "posterior" not in left and set(left["curves"]) == {"dark"}
+    assert {row["file"] for row in left["tables"].values()} <= {path.name for path in folder.iterdir()}
+    assert load_settings("simulate", f"device={folder}/fitted.yaml").device.uncertainty is not None
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "interrupted"
+
+
+TIED = "layers.p.material.electron_mobility_cm2_per_Vs"
+LEVEL = "layers.p.material.recombination.trap_level_eV"
+
+
+def test_what_is_tied_to_a_fitted_number_is_as_uncertain():
+    """A mobility of 700 with that of the n side, 1400, behind a logarithm, and a trap level of -0.1 eV with one of 0.2:
+    half of each error, correlated by one and by minus one."""
+    other, level = TIED.replace("layers.p", "layers.n"), LEVEL.replace("layers.p", "layers.n")
+    settings = load_settings(
+        "fit",
+        *(f"~parameters.{name}" for name in ("p_lifetime", "n_lifetime", "n_doping", "p_mobility")),
+        *(f"device.{path}={value}" for path, value in ((TIED, 700), (other, 1400), (LEVEL, -0.1), (level, 0.2))),
+        f"parameters.a={{path: device.{other}, lower_cm2_per_Vs: 100, upper_cm2_per_Vs: 1e4, log: true}}",
+        f"parameters.b={{path: device.{level}, lower_eV: 0, upper_eV: 0.5}}",
+        f"parameters.c={{path: device.{TIED}, lower_cm2_per_Vs: 100, upper_cm2_per_Vs: 1e4, tied_to: a}}",
+        f"parameters.d={{path: device.{LEVEL}, lower_eV: -0.5, upper_eV: 0.5, tied_to: b}}",
+        "parameters.e={path: device.area_cm2, lower_cm2: 1e-3, upper_cm2: 1, frozen: true}",
+        "dataset.devices.wide.area_cm2=0.03",
+        "dataset.curves.wide={kind: dark_jv, device: wide, relative_sigma: 0.02, data: {voltage_V: [-1, 0.4], "
+        "current_A: [-1, 1]}}",
+    )
+    problem = fit.FitProblem(settings)
+    rows = np.ones(1), np.ones((1, 2)), np.zeros(1, bool), np.ones(1)
+    best = Solution(problem.space.baseline, 0.5, Evaluation(*rows), True, "")
+    # of places in the box: errors of 0.1 and 0.2, correlated by 0.2
+    covariance = np.array([[0.01, 0.004], [0.004, 0.04]])
+    linear = Linearised(np.ones(2, bool), covariance, np.ones(2), np.eye(2))
+    for name in (None, "wide"):
+        known = fit._uncertainty(problem, best, linear, name, "one")
+        errors = dict(zip(known.numbers, known.standard_errors, strict=True))
+        mobility, eV = 0.1 * 1400 * np.log(100), 0.2 * 0.5
+        assert errors == pytest.approx({other: mobility, level: eV, TIED: mobility / 2, LEVEL: eV / 2}, rel=1e-9)
+        place = [known.numbers.index(path) for path in (other, level, TIED, LEVEL)]
+        expected = [[1, 0.2, 1, -0.2], [0.2, 1, 0.2, -1], [1, 0.2, 1, -0.2], [-0.2, -1, -0.2, 1]]
+        np.testing.assert_allclose(np.array(known.correlation)[np.ix_(place, place)], expected, rtol=1e-9)
+    held = linear._replace(free=np.array([False, True]))
+    assert set(fit._uncertainty(problem, best, held, None, "one").numbers) == {level, LEVEL}
 
 
 @pytest.mark.parametrize("name", presets.files("dataset"))
