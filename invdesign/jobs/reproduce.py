@@ -15,7 +15,7 @@ from invdesign.analyses.readout import Readout
 from invdesign.device.device import Device
 from invdesign.jobs import data
 from invdesign.jobs.measures import INPUTS, LACKS, MEASURES, MISSING
-from invdesign.jobs.reproduction import Compared, Solved, bleaches, compare, films, local_fields, solve
+from invdesign.jobs.reproduction import Compared, Solved, bleaches, compare, films, local_fields, read_by, solve
 from invdesign.jobs.settings import ReproduceSettings
 from invdesign.jobs.simulate import SCHEMA, warnings as limits_of_the_model
 from invdesign.jobs.tables import TABLES, all_tables
@@ -137,8 +137,8 @@ def _solve(
             reporter.update(len(compared) + 1 + len(found), now=name)
             readout = instruments[name]
             same = write(readout) == write(settings.readout)
-            others_read = compared if same else {n: compare(one, readout) for n, one in settings.compared.items()}
-            found[name] = solve(device, others_read, readout)
+            read = compared if same else {n: read_by(compared[n], one, readout) for n, one in settings.compared.items()}
+            found[name] = solve(device, read, readout)
         reporter.update(len(compared) + 1 + len(found), now="all")
     return solved, found
 

@@ -1,7 +1,8 @@
 """The operating points that all statements of the paper are read from; each is solved once.
 
 One simulation of the device at the paper's biases, wavelengths and frequencies, one of it after cooling, a series of
-light levels, and the dark current and detectivity of the comparison devices.
+light levels, a pulse of light and pumps followed in time, and dark current, detectivity and decays of the comparison
+devices.
 """
 
 import dataclasses
@@ -15,18 +16,16 @@ from jaxtyping import Array, Float
 
 from invdesign.analyses.operating_point import OperatingPoint, operate
 from invdesign.analyses.readout import Noiseless, Readout
-from invdesign.analyses.transient import Response as TimeResponse, decay, light_pulse, transient_absorption
+from invdesign.analyses.transient import Response as TimeResponse, decay
 from invdesign.device.device import Device
 from invdesign.device.illumination import Monochromatic
 from invdesign.figures.registry import characterise
 from invdesign.jobs.simulation import (
-    ACCURACY,
     COMPARED_WAVELENGTH_NM,
-    EARLIEST_S,
-    TIMES,
     Ask,
     Simulation,
-    numbers,
+    followed_pulse,
+    followed_pump,
     simulate,
 )
 from invdesign.jobs.tables.common import Table, dotted, stacked
@@ -35,7 +34,6 @@ from invdesign.jobs.tables.dots import capture, rates
 from invdesign.materials.optical import extrapolated
 from invdesign.materials.quantum_dots import DotsInHost
 from invdesign.optics.stack import solve as solve_stack
-from invdesign.solve.stepping import Square
 
 EXCITON_NM, LASER_NM, BLUE_NM, RED_NM = 1240.0, COMPARED_WAVELENGTH_NM, 400.0, 600.0
 """Exciton of the dots, laser diode, the other wavelength of the paper's EQE, and one in the middle of the visible."""
@@ -186,7 +184,8 @@ def solve(device: Device, compared: Mapping[str, Compared], readout: Readout) ->
     run = simulate(device, ask)
     cold = simulate(dataclasses.replace(device, temperature_K=device.temperature_K - COOLING_K), ask)
     tables = {name: table for name, make in TABLES.items() if (table := make(run)) is not None}
-    solved = Solved(run, cold, linearity(device), compared, tables, _switched(device), {})
+    switched = followed_pulse(device, READ_BIAS_V, LASER_NM, ASK.irradiance_W_per_cm2, SWITCHED_S, ASK.load_ohm)
+    solved = Solved(run, cold, linearity(device), compared, tables, switched, {})
     strong = crossing(solved.reverse_bias_V, solved.film_field_MV_per_cm, PULSE_FIELD)
     biases = {0.0: 0.0} | ({PULSE_FIELD: strong} if np.isfinite(strong) else {})
     pumped = {(pump, field): _pumped(device, pump, bias) for pump in FLUENCE for field, bias in biases.items()}
@@ -196,19 +195,9 @@ def solve(device: Device, compared: Mapping[str, Compared], readout: Readout) ->
 TABLES: dict[str, Callable[[Simulation], Table | None]] = {"jv": jv, "rates": rates, "capture": capture}
 
 
-# --- response in time ----------------------------------------------------------------------------------------------
-
-
-def _switched(device: Device) -> TimeResponse:
-    grid = np.geomspace(EARLIEST_S, SWITCHED_S, TIMES)
-    times, shape = jnp.asarray(np.concatenate([grid, SWITCHED_S + grid])), Square(0.0, SWITCHED_S)
-    light = LASER_NM, ASK.irradiance_W_per_cm2, shape, times, ASK.load_ohm
-    return numbers(light_pulse(device, -READ_BIAS_V, *light, ACCURACY))
-
-
 def _pumped(device: Device, pump_nm: float, reverse_bias_V: float) -> TimeResponse:
-    times = jnp.geomspace(EARLIEST_S, 1 / PULSE_RATE_HZ, 2 * TIMES)
-    return numbers(transient_absorption(device, -reverse_bias_V, pump_nm, FLUENCE[pump_nm], times, 0.0, ACCURACY))
+    """One of the paper's pumps without a load, until the next pulse."""
+    return followed_pump(device, reverse_bias_V, pump_nm, FLUENCE[pump_nm], 1 / PULSE_RATE_HZ, 0.0)
 
 
 # --- light levels and other devices --------------------------------------------------------------------------------
@@ -246,16 +235,25 @@ def _characterised(device: Device, readout: Readout) -> tuple[Array, Array, Arra
     return c.dark_current_A / device.area_cm2, c.detectivity_Jones, c.point.converged
 
 
-def compare(device: Device, readout: Readout) -> Compared:
-    """What rows ask of a comparison device, read by the same instrument."""
+def _read(device: Device, readout: Readout) -> tuple[float, dict[float, float]]:
+    """Dark current density (A/cm2) and detectivity (Jones) by wavelength (nm); nan where the solve has failed."""
     density, detectivity, solved = (np.asarray(part) for part in _characterised(device, readout))
     density, detectivity = (np.where(solved, part, np.nan) for part in (density, detectivity))
+    return abs(float(density)), dict(zip((EXCITON_NM, RED_NM), map(float, detectivity), strict=True))
+
+
+def compare(device: Device, readout: Readout) -> Compared:
+    """What rows ask of a comparison device, read by the same instrument."""
     thickness_nm = max(float(device.layers[name].thickness_nm) for name in device.active)
     rest, strong = (_pumped(device, BLEACHING_NM, bias) for bias in (0.0, PULSE_FIELD * 0.1 * thickness_nm))
     times = np.concatenate([[0.0], rest.transient.time_s])
     lives = [float(decay(times, one.bleaches[1]).one_over_e_s) for one in (rest, strong)]
-    by_wavelength = dict(zip((EXCITON_NM, RED_NM), map(float, detectivity), strict=True))
-    return Compared(abs(float(density)), by_wavelength, lives[1] / lives[0])
+    return Compared(*_read(device, readout), lives[1] / lives[0])
+
+
+def read_by(compared: Compared, device: Device, readout: Readout) -> Compared:
+    """A comparison device read by another instrument, which only its detectivity depends on."""
+    return dataclasses.replace(compared, detectivity_Jones=_read(device, readout)[1])
 
 
 # --- reading curves ------------------------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ from invdesign.schema import InputError, find, find_number, quantity, setting
 
 
 class LightPulse(eqx.Module):
-    """A square pulse of the light of the lit curves, at the wavelength of interest and into the load."""
+    """A square pulse of `irradiance_W_per_cm2` at the wavelength of interest, on top of the device's own light."""
 
-    enabled: bool = setting(default=False, doc="whether it counts")
+    enabled: bool = setting(default=False, doc="whether it is simulated")
     length_s: Float[Array, ""] = quantity(
         "s", lower=1e-12, upper=1e3, default=1e-3, doc="of the pulse, and of the time after it that is followed"
     )
@@ -41,7 +41,7 @@ class Pump(eqx.Module):
 class TransientAbsorption(eqx.Module):
     """Bleach of dots and host after a pump, at every bias."""
 
-    enabled: bool = setting(default=False, doc="whether it counts")
+    enabled: bool = setting(default=False, doc="whether it is simulated")
     latest_s: Float[Array, ""] = quantity("s", lower=1e-12, upper=1e3, default=1e-4, doc="end of what is followed")
     pumps: dict[str, Pump] = eqx.field(default_factory=dict)
 
@@ -65,7 +65,11 @@ class SimulateSettings(eqx.Module):
     load_ohm: Float[Array, ""] = quantity("ohm", lower=0, default=50.0, doc="load for the bandwidth")
     readout: Readout = Noiseless()
     irradiance_W_per_cm2: Float[Array, ""] = quantity(
-        "W/cm2", lower=0, open_lower=True, default=1e-4, doc="light of the lit curves, unless the device has its own"
+        "W/cm2",
+        lower=0,
+        open_lower=True,
+        default=1e-4,
+        doc="light of a pulse, and of the lit curves unless the device has its own",
     )
     transients: Transients = Transients()
     outputs: str = setting(default="outputs", doc="folder of all results")

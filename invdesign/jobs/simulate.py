@@ -9,7 +9,7 @@ from rich.console import Console
 from invdesign.figures.registry import FIGURES
 from invdesign.jobs import data
 from invdesign.jobs.settings import SimulateSettings
-from invdesign.jobs.simulation import Ask, Pump, Simulation, figures_of_merit, simulate
+from invdesign.jobs.simulation import Ask, Simulation, figures_of_merit, simulate
 from invdesign.jobs.tables import TABLES, all_tables
 from invdesign.jobs.tables.common import Table, dotted
 from invdesign.processes.field_emission import FIELD_CEILING_V_PER_CM
@@ -75,9 +75,6 @@ def run(settings: SimulateSettings, folder: RunFolder | None, console: Console) 
 def asked(settings: SimulateSettings) -> Ask:
     """The settings as numbers."""
     pulse, absorption = settings.transients.light_pulse, settings.transients.transient_absorption
-    pumps = {
-        name: Pump(float(pump.wavelength_nm), float(pump.fluence_J_per_cm2)) for name, pump in absorption.pumps.items()
-    }
     return Ask(
         settings.voltage.values,
         tuple(float(bias) for bias in settings.reverse_bias_V),
@@ -89,7 +86,7 @@ def asked(settings: SimulateSettings) -> Ask:
         float(settings.irradiance_W_per_cm2),
         settings.readout,
         float(pulse.length_s) if pulse.enabled else None,
-        pumps if absorption.enabled else {},
+        absorption.pumps if absorption.enabled else {},
         float(absorption.latest_s),
     )
 
@@ -123,6 +120,7 @@ def summary(settings: SimulateSettings, run: Simulation, tables: Mapping[str, Ta
             "area_cm2": float(run.device.area_cm2),
             "illumination": illumination,
             "lit_irradiance_W_per_cm2": run.ask.irradiance_W_per_cm2 if illumination["kind"] == "dark" else None,
+            **({} if run.ask.pulse_s is None else {"pulse_irradiance_W_per_cm2": run.ask.irradiance_W_per_cm2}),
         },
         "figures": {f.name: {"value": values[f.name], "unit": f.unit, "symbol": f.symbol} for f in FIGURES},
         "biases": [

@@ -25,6 +25,7 @@ from invdesign.constants import HC_EV_NM
 from invdesign.device.device import Device
 from invdesign.figures.registry import FIGURES, Characterisation
 from invdesign.jobs.data import optical_models
+from invdesign.jobs.settings import Pump
 from invdesign.materials.optical import extrapolated
 from invdesign.results import Status
 from invdesign.solve.assembly import Light, balance, edge_states, mean_populations
@@ -33,13 +34,6 @@ from invdesign.solve.stepping import Settings, Square
 
 COMPARED_WAVELENGTH_NM = 975.0
 """gain.csv also has the wavelength of a common laser diode, where the paper measures, if the n,k tables reach it."""
-
-
-class Pump(NamedTuple):
-    """A pulse that is shorter than everything else."""
-
-    wavelength_nm: float
-    fluence_J_per_cm2: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +49,10 @@ class Ask:
     read_frequency_Hz: float
     load_ohm: float
     irradiance_W_per_cm2: float
-    """Monochromatic light of the lit curves, unless the device has its own illumination."""
+    """Monochromatic light of a pulse, and of the lit curves unless the device has its own illumination."""
     readout: Readout
     pulse_s: float | None = None
-    """Length of a square pulse of the light of the lit curves; None: no pulse."""
+    """Length of a square pulse of that light, which comes on top of the device's own; None: no pulse."""
     pumps: Mapping[str, Pump] = dataclasses.field(default_factory=dict)
     """Of the transient absorption, by name."""
     pumped_s: float = 1e-4
@@ -352,32 +346,54 @@ TIMES = 100
 """After a switch or a pump. A pumped device is followed at twice as many, so that one program serves both."""
 
 
+def followed_pulse(
+    device: Device,
+    reverse_bias_V: float,
+    wavelength_nm: float,
+    irradiance_W_per_cm2: float,
+    length_s: float,
+    load_ohm: float,
+) -> TimeResponse:
+    """A square pulse of light, followed for as long as it lasts and as long again."""
+    grid = np.geomspace(EARLIEST_S, length_s, TIMES)
+    times, shape = jnp.asarray(np.concatenate([grid, length_s + grid])), Square(0.0, length_s)
+    light = wavelength_nm, irradiance_W_per_cm2, shape, times
+    return _numbers(light_pulse(device, -reverse_bias_V, *light, load_ohm, ACCURACY))
+
+
+def followed_pump(
+    device: Device,
+    reverse_bias_V: float,
+    wavelength_nm: Float[Array, ""] | float,
+    fluence_J_per_cm2: Float[Array, ""] | float,
+    latest_s: float,
+    load_ohm: float,
+) -> TimeResponse:
+    """A pump that is shorter than everything else, and what it has done up to `latest_s`."""
+    light = wavelength_nm, fluence_J_per_cm2, jnp.geomspace(EARLIEST_S, latest_s, 2 * TIMES)
+    return _numbers(transient_absorption(device, -reverse_bias_V, *light, load_ohm, ACCURACY))
+
+
+def _numbers(response: TimeResponse) -> TimeResponse:
+    """NumPy, with nan where nothing was reached."""
+    return jax.tree.map(np.asarray, response.reached())
+
+
 def _pulses(device: Device, ask: Ask) -> dict[float, TimeResponse]:
     if ask.pulse_s is None:
         return {}
-    grid = np.geomspace(EARLIEST_S, ask.pulse_s, TIMES)
-    times = jnp.asarray(np.concatenate([grid, ask.pulse_s + grid]))
-    shape = Square(0.0, ask.pulse_s)
-    light = ask.read_wavelength_nm, ask.irradiance_W_per_cm2, shape, times, ask.load_ohm, ACCURACY
-    return {bias: numbers(light_pulse(device, -bias, *light)) for bias in ask.biases_V}
+    light = ask.read_wavelength_nm, ask.irradiance_W_per_cm2, ask.pulse_s
+    return {bias: followed_pulse(device, bias, *light, ask.load_ohm) for bias in ask.biases_V}
 
 
 def _bleaches(device: Device, ask: Ask) -> dict[tuple[str, float], TimeResponse]:
-    times = jnp.geomspace(EARLIEST_S, ask.pumped_s, 2 * TIMES)
     return {
-        (name, bias): numbers(
-            transient_absorption(
-                device, -bias, pump.wavelength_nm, pump.fluence_J_per_cm2, times, ask.load_ohm, ACCURACY
-            )
+        (name, bias): followed_pump(
+            device, bias, pump.wavelength_nm, pump.fluence_J_per_cm2, ask.pumped_s, ask.load_ohm
         )
         for name, pump in ask.pumps.items()
         for bias in ask.biases_V
     }
-
-
-def numbers(response: TimeResponse) -> TimeResponse:
-    """NumPy, with nan where nothing was reached."""
-    return jax.tree.map(np.asarray, response.reached())
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:
