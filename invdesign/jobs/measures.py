@@ -335,7 +335,7 @@ def _linear_end(s: Solved) -> float:
 def _linear_decades(s: Solved) -> float:
     """From the light that equals the noise in 1 Hz to the upper end."""
     noise = s.noise(1e3, READ_BIAS_V)
-    faintest = noise / _responsivity(s, READ_BIAS_V) / float(s.device.area_cm2)
+    faintest = noise / _responsivity(s, READ_BIAS_V) / _aperture(s)
     return float(np.log10(s.linearity.end(LINEAR_LOSS) / faintest))
 
 

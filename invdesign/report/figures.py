@@ -506,10 +506,11 @@ def light_pulse(tables: Tables, result: Result) -> Figure:
 
 
 def _seconds(value: float) -> str:
-    for size, prefix in ((1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p")):
-        if value >= size:
-            return f"{value / size:.3g} {prefix}s"
-    return "not reached"
+    if not np.isfinite(value):
+        return "not reached"
+    sizes = ((1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
+    size, prefix = next((each for each in sizes if value >= each[0]), sizes[-1])
+    return f"{value / size:.3g} {prefix}s"
 
 
 def transient_absorption(tables: Tables, result: Result) -> Figure:

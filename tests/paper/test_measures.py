@@ -1,9 +1,15 @@
 """How statements are read from curves."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from invdesign.jobs.measures import knee
+from invdesign.analyses.readout import Noiseless
+from invdesign.jobs import measures
+from invdesign.jobs.measures import MEASURES, knee
+from invdesign.jobs.reproduction import ASK, Linearity, Solved
+from invdesign.jobs.simulation import Simulation
 
 FREQUENCY = np.logspace(0, 6, 25)
 
@@ -15,3 +21,15 @@ def test_the_knee_is_where_the_power_has_fallen_to_twice_the_white_level():
 
 def test_noise_that_does_not_fall_has_no_knee():
     assert np.isnan(knee(FREQUENCY, 1e-14 * np.sqrt(1 + FREQUENCY)))
+
+
+def test_the_linear_range_begins_where_light_on_the_aperture_equals_the_noise(monkeypatch):
+    """0.1 pA at 0.1 A/W over 0.049 cm^2 are 2.04e-11 W/cm^2; a fifth of the responsivity is lost at 1 W/cm^2."""
+    solved, run = object.__new__(Solved), object.__new__(Simulation)
+    object.__setattr__(run, "ask", dataclasses.replace(ASK, readout=Noiseless(illuminated_area_cm2=0.049)))
+    object.__setattr__(solved, "run", run)
+    light = Linearity(np.array([1e-3, 0.1, 10.0]), np.array([0.1, 0.1, 0.06]))
+    object.__setattr__(solved, "linearity", light)
+    monkeypatch.setattr(Solved, "noise", lambda *_: 1e-13)
+    monkeypatch.setattr(measures, "_responsivity", lambda *_: 0.1)
+    assert MEASURES["linear_decades"](solved) == pytest.approx(np.log10(0.049 / 1e-12))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import invdesign
-from invdesign.report.figures import draw
+from invdesign.report.figures import _seconds, draw
 from invdesign.report.html import write
 from invdesign.run.folder import RunFolder
 
@@ -134,6 +134,14 @@ def test_an_optimum_whose_neighbours_have_no_solution_has_dashes_for_error_bars(
     assert "a factor of –, and that of a design made anew with better numbers to –" in text
     assert re.search(r"temperature_K\s*\+26 %\s*area_cm2\s*–", text)
     assert "±" not in text and "chance" not in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(2.0, "2 s"), (3e-6, "3 µs"), (4.5e-13, "450 fs"), (2e-16, "0.2 fs"), (0.0, "0 fs"), (np.nan, "not reached")],
+)
+def test_times_have_a_unit_however_short_they_are(seconds, text):
+    assert _seconds(seconds) == text
 
 
 def test_text_of_the_user_is_not_markup(folder):
