@@ -5,15 +5,23 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from invdesign.analyses import checks
+from invdesign.analyses.illumination import absorption, photon_flux
+from invdesign.analyses.operating_point import operate
+from invdesign.analyses.response import quantum_efficiency
+from invdesign.analyses.small_signal import small_signal
+from invdesign.analyses.transient import light_pulse
+from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Contact, Contacts, Device, Injection, Layer, Ohmic, Schottky, Shunt, Terminals
 from invdesign.materials.mixing import MaxwellGarnett
 from invdesign.materials.optical import Constant, MapbHalideSpectrum
-from invdesign.materials.quantum_dots import Dots, DotsInHost, DotTraps, Local, MapbHalide, Tunnelling as DotTunnelling
-from invdesign.materials.semiconductor import Lifetimes, Semiconductor, Tunnelling
+from invdesign.materials.quantum_dots import Dots, DotsInHost, DotTraps, Local, MapbHalide, Tunnelling
+from invdesign.materials.semiconductor import GapTunnelling, Lifetimes, Semiconductor
 from invdesign.solve.assembly import Light, System, discretise, no_light
 from invdesign.solve.newton import Outcome, State, Target, equilibrium_guess
+from invdesign.solve.stepping import Sine, TransientStatus
 
 EDGES = (20, 40, 20)
 
@@ -124,7 +132,7 @@ def nip_cell(absorber_nm: float = 300.0, **other: Any) -> Device:
 def leaky(device: Device, *prefactors: float) -> Device:
     """A device whose layers generate pairs by tunnelling, A F^2 exp(-B/F) with B = 0.4 MV/cm and these A."""
     for name, prefactor in zip(device.layers, prefactors, strict=True):
-        soft = Tunnelling(prefactor_per_cm_s_V2=prefactor, critical_field_V_per_cm=4e5)
+        soft = GapTunnelling(prefactor_per_cm_s_V2=prefactor, critical_field_V_per_cm=4e5)
         path = lambda d, name=name: d.layers[name].material.recombination.tunnelling  # noqa: E731
         device = eqx.tree_at(path, device, soft, is_leaf=lambda leaf: leaf is None)
     return device
@@ -134,7 +142,7 @@ def dot_film(
     diameter_nm: float = 4.32,
     fraction: float = 0.29,
     bromide: float = 1 / 6,
-    tunnelling: DotTunnelling | None = None,
+    tunnelling: Tunnelling | None = None,
     **other: Any,
 ) -> DotsInHost:
     """Dots in perovskite."""
@@ -158,7 +166,7 @@ def dot_diode(
     fraction: float = 0.29,
     bromide: float = 1 / 6,
     absorber_nm: float = 200.0,
-    tunnelling: DotTunnelling | None = None,
+    tunnelling: Tunnelling | None = None,
     sizes: int = 1,
     traps: DotTraps | None = None,
     **other: Any,
@@ -192,6 +200,24 @@ def traps(per_dot: float = 0.3, seconds: float = 1e-12, level_eV: float = 0.05, 
         hole_capture_time_s=3 * seconds,
         charge=charge,
     )
+
+
+def modulated(device: Device, frequency: float) -> tuple[complex, complex]:
+    """Current (A) of 1e-6 W/cm^2 at 1240 nm that swing about the device's own light with `frequency` (Hz), at -0.5 V:
+    amplitude and phase in the tenth period, and what the linearised device says.
+    """
+    turns = 9 + np.arange(17) / 16
+    run = light_pulse(device, -0.5, 1240.0, 1e-6, Sine(frequency), jnp.asarray(turns / frequency)).transient
+    assert (run.status == TransientStatus.REACHED).all()
+    current = np.asarray(run.current_A)
+    current = current - np.linspace(current[0], current[-1], 17)  # a slow drift
+    measured = 2j * np.mean(current[:-1] * np.exp(-2j * np.pi * turns[:-1]))
+    point = operate(device, -0.5)
+    small = small_signal(point.system, point.state, point.light)
+    light = absorption(device, jnp.array([1240.0]))
+    eqe = complex(quantum_efficiency(small, small.transfer(frequency), light)[0])
+    flux = float(photon_flux(jnp.asarray(1240.0), jnp.asarray(1e-6)))
+    return complex(measured), -eqe * flux * ELEMENTARY_CHARGE_C
 
 
 class Solver:

@@ -35,7 +35,7 @@ class DesignProblem(eqx.Module):
     constraints: Constraints
     variables: dict[str, Variable]
     load_ohm: Float[Array, ""]
-    order: tuple[str, ...] = eqx.field(static=True, metadata=dict(doc="names of the layers, left to right"))
+    order: tuple[str, ...] = eqx.field(static=True)
     """Names of the variables; the order of a dictionary does not survive compilation."""
     readout: Readout = Noiseless()
     warm: State | None = None

@@ -230,7 +230,7 @@ FIGURES: tuple[Figure, ...] = (
         "noise_A_per_rtHz",
         "i_n",
         "A/Hz^1/2",
-        "sqrt(sum |transfer|^2 2 (forward + backward))",
+        "sqrt(sum |transfer|^2 (2 (forward + backward) + flicker))",
         "van Vliet and Fassett (1965)",
         lambda c: c.noise_A_per_rtHz,
     ),

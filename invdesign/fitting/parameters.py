@@ -100,7 +100,7 @@ class Space(eqx.Module):
     root: Any
     """What the paths start from."""
     parameters: dict[str, Parameter]
-    order: tuple[str, ...] = eqx.field(static=True, metadata=dict(doc="names of the layers, left to right"))
+    order: tuple[str, ...] = eqx.field(static=True)
     """Names of the parameters; the order of a dictionary does not survive compilation."""
     also: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
     """Names of parameters and further paths that their numbers are put at."""

@@ -228,7 +228,7 @@ class Bands(NamedTuple):
 
 
 def bands(residuals: Residuals, posterior: Posterior, seed: int) -> Bands:
-    """The posterior predictive distribution of every measured point; nan where the optimum has no value."""
+    """The posterior predictive distribution of every measured point; nan where one of its draws has no value."""
     every = max(1, -(-len(posterior.flat) // PREDICTIONS))
     with ThreadPoolExecutor(available_cores()) as pool:
         found = list(pool.map(residuals, posterior.flat[::every]))

@@ -131,7 +131,7 @@ class IonNumbers(eqx.Module):
         return MobileIons(self.density_cm3, filling, 1 if self.charge == "positive" else -1)
 
 
-class Tunnelling(eqx.Module):
+class GapTunnelling(eqx.Module):
     """Generation by tunnelling through the gap, A F^2 exp(-B/F): a soft reverse current that grows with the field."""
 
     prefactor_per_cm_s_V2: Float[Array, ""] = quantity("1/(cm s V2)", lower=0, doc="A", source="Kane 1961")
@@ -155,7 +155,7 @@ class Lifetimes(eqx.Module):
     radiative_coefficient_cm3_per_s: Float[Array, ""] = quantity("cm3/s", lower=0, default=0.0, doc="B, of B n p")
     electron_auger_cm6_per_s: Float[Array, ""] = quantity("cm6/s", lower=0, default=0.0, doc="C_n, of C_n n^2 p")
     hole_auger_cm6_per_s: Float[Array, ""] = quantity("cm6/s", lower=0, default=0.0, doc="C_p, of C_p n p^2")
-    tunnelling: Tunnelling | None = None
+    tunnelling: GapTunnelling | None = None
 
     def processes(self, kT: Float[Array, ""]) -> tuple[Recombination, ...]:
         """The jumps."""

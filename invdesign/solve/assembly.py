@@ -377,7 +377,7 @@ def edge_dots(
 ) -> EdgeDots | None:
     """Dots at both ends of edges, if there are any: stationary ones, or what they became if they have a past.
 
-    `photons` are absorbed by dots in either half.
+    `photons` are absorbed by dots, as the two nodes of an edge get them (`Light`).
     """
     dots, site = bulk.dots, state.site
     if dots is None:
@@ -583,7 +583,7 @@ class Followed(NamedTuple):
     rows: Inexact[Array, "3 7 2 edge"]
     """Of the nodes, by the unknowns of the edges."""
     far: FarRows | None
-    own: Inexact[Array, "3 3 *size 2 edge"] | None
+    own: Inexact[Array, "filled filled *size 2 edge"] | None
     """The dots' own matrix, if there are any."""
 
 
