@@ -1,9 +1,12 @@
 """A small house to try the command line in: three jobs about a device with one layer, and no physics."""
 
 import logging
+import os
+import subprocess
 import sys
 import textwrap
 import types
+from pathlib import Path
 from typing import ClassVar
 
 import equinox as eqx
@@ -11,6 +14,7 @@ import pytest
 import yaml
 from jaxtyping import Array, Float
 
+import invdesign as package
 from invdesign import cli, presets
 from invdesign.schema import InputError, quantity, setting
 
@@ -120,6 +124,22 @@ def house(tmp_path, monkeypatch):
     place.mkdir()
     monkeypatch.chdir(place)
     return place
+
+
+@pytest.fixture(scope="session")
+def ran():
+    """`ran(place, "simulate", "a=1")`: the real command, run in a process of its own; warnings are errors."""
+
+    def run(place, *words):
+        environment = os.environ | {
+            "PYTHONPATH": str(Path(package.__file__).parents[1]),
+            "JAX_COMPILATION_CACHE_DIR": str(place / "cache"),
+            "TF_CPP_MIN_LOG_LEVEL": "3",  # JAX, loaded by this process, has set it lower
+        }
+        command = [sys.executable, "-W", "error", "-m", "invdesign", *words]
+        return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
+
+    return run
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 import importlib.util
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -47,21 +44,9 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, ran):
     place = tmp_path_factory.mktemp("fit")
-    root = Path(invdesign.__file__).parents[1]
-    environment = os.environ | {
-        "PYTHONPATH": str(root),
-        "JAX_COMPILATION_CACHE_DIR": str(place / "cache"),
-        "TF_CPP_MIN_LOG_LEVEL": "3",  # JAX, loaded by this process, has set it lower
-    }
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "invdesign", "fit", *ARGUMENTS],
-        cwd=place,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    done = ran(place, "fit", *ARGUMENTS)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     (path,) = (place / "outputs" / "fit").iterdir()
     assert "n_doping: 1e+16 ->" in done.stdout and "results in" in done.stdout

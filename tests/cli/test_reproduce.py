@@ -1,10 +1,7 @@
 """`python -m invdesign reproduce` once, on a coarse mesh with one alternative, and what it leaves behind."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -33,21 +30,9 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, ran):
     place = tmp_path_factory.mktemp("reproduce")
-    root = Path(invdesign.__file__).parents[1]
-    environment = os.environ | {
-        "PYTHONPATH": str(root),
-        "JAX_COMPILATION_CACHE_DIR": str(place / "cache"),
-        "TF_CPP_MIN_LOG_LEVEL": "3",  # JAX, loaded by this process, has set it lower
-    }
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "invdesign", "reproduce", *ARGUMENTS],
-        cwd=place,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    done = ran(place, "reproduce", *ARGUMENTS)
     assert (done.returncode, done.stderr) == (0, "")
     (path,) = (place / "outputs" / "reproduce").iterdir()
     assert "statements" in done.stdout and f"results in {path}" in done.stdout

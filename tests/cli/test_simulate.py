@@ -5,10 +5,7 @@ The light of the lit curves is weak and the frequency of interest low, so that a
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -48,21 +45,9 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, ran):
     place = tmp_path_factory.mktemp("simulate")
-    root = Path(invdesign.__file__).parents[1]
-    environment = os.environ | {
-        "PYTHONPATH": str(root),
-        "JAX_COMPILATION_CACHE_DIR": str(place / "cache"),
-        "TF_CPP_MIN_LOG_LEVEL": "3",  # JAX, loaded by this process, has set it lower
-    }
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "invdesign", "simulate", *ARGUMENTS],
-        cwd=place,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    done = ran(place, "simulate", *ARGUMENTS)
     assert (done.returncode, done.stderr) == (0, "")
     (path,) = (place / "outputs" / "simulate").iterdir()
     assert f"results in {path}" in done.stdout
@@ -213,6 +198,7 @@ def test_a_pulse_ends_at_the_lit_current_and_is_as_fast_as_the_bandwidth(tables,
     change = AREA_CM2 * (lit["lit_current_density_A_per_cm2"] - lit["dark_current_density_A_per_cm2"])
     row = at(tables["switching"], reverse_bias_V=1.0)
     np.testing.assert_allclose(row["current_at_end_A"] - row["current_before_A"], change, rtol=1e-3)
+    assert result["conditions"]["pulse_irradiance_W_per_cm2"] == IRRADIANCE
     (entry,) = (one for one in result["biases"] if one["reverse_bias_V"] == 1.0)
     assert entry["rise_s"] == pytest.approx(row["rise_s"][0]) and entry["fall_s"] == pytest.approx(row["fall_s"][0])
     pole = np.log(9) / (2 * np.pi * entry["bandwidth_Hz"])

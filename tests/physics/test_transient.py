@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import HALIDE, SPIRO, TITANIA, dot_diode, injecting_diode, lifetimes, material, stack
+from sample_devices import HALIDE, SPIRO, TITANIA, dot_diode, injecting_diode, lifetimes, material, modulated, stack
 
 from invdesign.analyses.illumination import absorption, photon_flux
 from invdesign.analyses.operating_point import operate
-from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
 from invdesign.analyses.transient import light_pulse, rise_and_fall_times, transient_absorption
 from invdesign.constants import ELEMENTARY_CHARGE_C
@@ -23,7 +22,6 @@ from invdesign.solve.newton import Target
 from invdesign.solve.stepping import (
     DEFAULTS as SETTINGS,
     Drive,
-    Sine,
     Square,
     TransientStatus,
     at_rest,
@@ -102,18 +100,7 @@ def test_a_small_sinusoid_gives_the_small_signal_response(frequency, tunnelling)
     """
     circuit = {"series_ohm": 300.0, "shunt_ohm_cm2": 1e6}
     device = dot_diode(edges=EDGES, absorber_nm=60.0, tunnelling=tunnelling, illumination=lit(), **circuit)
-    turns = 9 + np.arange(17) / 16
-    run = light_pulse(device, -0.5, 1240.0, 1e-6, Sine(frequency), jnp.asarray(turns / frequency)).transient
-    assert (run.status == TransientStatus.REACHED).all()
-    current = np.asarray(run.current_A)
-    current = current - np.linspace(current[0], current[-1], 17)  # a slow drift
-    measured = 2j * np.mean(current[:-1] * np.exp(-2j * np.pi * turns[:-1]))
-    point = operate(device, -0.5)
-    small = small_signal(point.system, point.state, point.light)
-    light = absorption(device, jnp.array([1240.0]))
-    eqe = complex(quantum_efficiency(small, small.transfer(frequency), light)[0])
-    flux = float(photon_flux(jnp.asarray(1240.0), jnp.asarray(1e-6)))
-    expected = -eqe * flux * ELEMENTARY_CHARGE_C
+    measured, expected = modulated(device, frequency)
     assert abs(measured - expected) < 1e-3 * abs(expected)
 
 

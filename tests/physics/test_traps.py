@@ -5,20 +5,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import Solver, dot_diode, traps
+from sample_devices import Solver, dot_diode, modulated, traps
 
 from invdesign.analyses import checks
-from invdesign.analyses.illumination import absorption, photon_flux
 from invdesign.analyses.operating_point import operate
-from invdesign.analyses.response import quantum_efficiency
-from invdesign.analyses.small_signal import small_signal
-from invdesign.analyses.transient import light_pulse
 from invdesign.config import load_device
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.illumination import Monochromatic
 from invdesign.errors import InputError
 from invdesign.solve.assembly import edge_states
-from invdesign.solve.stepping import Sine, TransientStatus
 
 EDGES = (8, 16, 8)
 
@@ -100,17 +95,7 @@ def test_a_small_sinusoid_gives_the_small_signal_response(frequency):
     """
     light = Monochromatic(wavelength_nm=jnp.asarray(1240.0), irradiance_W_per_cm2=jnp.asarray(1e-4))
     device = dot_diode(traps=traps(0.1, charge="donor"), edges=EDGES, series_ohm=300.0, illumination=light)
-    turns = 9 + np.arange(17) / 16
-    run = light_pulse(device, -0.5, 1240.0, 1e-6, Sine(frequency), jnp.asarray(turns / frequency)).transient
-    assert (run.status == TransientStatus.REACHED).all()
-    current = np.asarray(run.current_A)
-    current = current - np.linspace(current[0], current[-1], 17)  # a slow drift
-    measured = 2j * np.mean(current[:-1] * np.exp(-2j * np.pi * turns[:-1]))
-    point = operate(device, -0.5)
-    small = small_signal(point.system, point.state, point.light)
-    eqe = complex(quantum_efficiency(small, small.transfer(frequency), absorption(device, jnp.array([1240.0])))[0])
-    flux = float(photon_flux(jnp.asarray(1240.0), jnp.asarray(1e-6)))
-    expected = -eqe * flux * ELEMENTARY_CHARGE_C
+    measured, expected = modulated(device, frequency)
     assert abs(measured - expected) < 1e-3 * abs(expected)
 
 
