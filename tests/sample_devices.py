@@ -143,11 +143,15 @@ def dot_film(
     fraction: float = 0.29,
     bromide: float = 1 / 6,
     tunnelling: Tunnelling | None = None,
+    numbers: dict[str, Any] | None = None,
     **other: Any,
 ) -> DotsInHost:
-    """Dots in perovskite."""
+    """Dots in perovskite; `numbers` of the host differ from those of `HALIDE`."""
     host = MapbHalide(
-        bromide_fraction=bromide, recombination=lifetimes(), optical=MapbHalideSpectrum(band_gap_eV=1.644), **HALIDE
+        bromide_fraction=bromide,
+        recombination=lifetimes(),
+        optical=MapbHalideSpectrum(band_gap_eV=1.644),
+        **HALIDE | (numbers or {}),
     )
     dots = Dots(
         diameter_nm=diameter_nm,
@@ -174,6 +178,20 @@ def dot_diode(
     """Titania / dots in perovskite / spiro."""
     film = dot_film(diameter_nm, fraction, bromide, tunnelling, size_classes=sizes, traps=traps)
     return stack((40.0, material(TITANIA)), (absorber_nm, film), (40.0, material(SPIRO)), **other)
+
+
+def degenerate_diode(absorber_nm: float = 200.0, tunnelling: Tunnelling | None = None, **other: Any) -> Device:
+    """As `dot_diode`, with Fermi-Dirac statistics and up to four carriers per state of a band.
+
+    In the layers, doped to four times their states, and in the host beside them, whose bands have few states and are
+    level with theirs.
+    """
+    statistics = {"carrier_statistics": "fermi_dirac"}
+    few = {"conduction_dos_cm3": 1e18, "valence_dos_cm3": 1e18}
+    n = material(TITANIA | {"electron_affinity_eV": 3.65, "donor_density_cm3": 2e20}, **statistics)
+    p = material(SPIRO | {"band_gap_eV": 3.4, "acceptor_density_cm3": 2e20}, **statistics)
+    film = dot_film(tunnelling=tunnelling, numbers=few | statistics)
+    return stack((40.0, n), (absorber_nm, film), (40.0, p), **other)
 
 
 def injecting_diode(work_function_eV: float = 4.5, **other: Any) -> Device:

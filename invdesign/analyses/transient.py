@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from invdesign.analyses.illumination import light_of
 from invdesign.analyses.operating_point import freeze, reach, under_own_light
@@ -48,13 +48,32 @@ def pumped(system: System, moment: Moment, photons: Light) -> Moment:
         lifted = -jnp.expm1(-hits) * dots[start]
         dots = dots.at[start].add(-lifted).at[end].add(lifted)
     dots = dots[1:]
-    sites = [edge.site for edge in edge_states(system, moment.u, moment.v)]
-    density = system.join([jnp.stack([site.n, site.p]) for site in sites])
-    stored = to_nodes(density * system.halves)
     inner = jnp.ones(system.nodes).at[0].set(0.0).at[-1].set(0.0)  # the contacts take what they get at once
-    rise = jnp.log1p(inner * to_nodes(photons.host) / stored)
-    u = moment.u.at[:, 1].add(-rise[0]).at[:, 2].add(rise[1])
-    return Moment(u, moment.v, dots)
+    return Moment(_with_pairs(system, moment, inner * to_nodes(photons.host)), moment.v, dots)
+
+
+FILLING_ITERATIONS = 30
+
+
+def _with_pairs(system: System, moment: Moment, pairs: Float[Array, " node"]) -> Float[Array, "node 3"]:
+    """The unknowns with so many more electrons and holes per cm^2 at the nodes, and the same potential."""
+
+    def stored(u: Array) -> tuple[Array, Array]:
+        sites = [edge.site for edge in edge_states(system, u, moment.v)]
+        densities = system.join([(site.densities, site.densities * site.slopes) for site in sites])
+        numbers, by_level = (to_nodes(system.halves * each) for each in densities)
+        return numbers, by_level
+
+    before = stored(moment.u)[0]
+
+    def fill(_: Int[Array, ""], u: Array) -> Array:
+        now, by_level = stored(u)
+        rise = jnp.log1p((pairs - (now - before)) / now) * now / by_level
+        return u.at[:, 1].add(-rise[0]).at[:, 2].add(rise[1])
+
+    # with Boltzmann's statistics the first iteration ends at the solution
+    degenerate = any(region.bulk.fermi_dirac for region in system.regions)
+    return jax.lax.fori_loop(0, FILLING_ITERATIONS if degenerate else 1, fill, moment.u)
 
 
 def _prepared(

@@ -21,6 +21,7 @@ from invdesign.materials.optical import require
 from invdesign.materials.semiconductor import REFERENCE_K, Bulk, Electrical, Material
 from invdesign.processes.field_emission import ContactBarrier
 from invdesign.processes.recombination import SurfaceRecombination
+from invdesign.processes.statistics import neutral_level
 from invdesign.schema import InputError, choice, find_number, quantity, setting
 
 LOWEST_BARRIER_EV = 1e-3
@@ -106,7 +107,11 @@ class Ohmic(Contact):
         large = ratio_log > 20
         moderate = jnp.arcsinh(jnp.exp(jnp.where(large, 0.0, ratio_log)))
         level = jnp.where(large, ratio_log + jnp.log(2.0), moderate)
-        return midgap + jnp.where(magnitude > 0, jnp.sign(bulk.doping) * level, 0.0)
+        potential = midgap + jnp.where(magnitude > 0, jnp.sign(bulk.doping) * level, 0.0)
+        if not bulk.fermi_dirac:
+            return potential
+        edge = bulk.electron_affinity / kT
+        return neutral_level(bulk.log_nc, bulk.log_nv, 2 * half_gap, bulk.doping, potential + edge) - edge
 
 
 class Injection(eqx.Module):

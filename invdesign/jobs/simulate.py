@@ -235,12 +235,15 @@ def _degenerate(run: Simulation) -> Iterator[str]:
     assert profile is not None
     for name in run.device.electrical:
         bulk, here = run.device.bulk(name), np.asarray(profile["layer"]) == name
+        if bulk.fermi_dirac:
+            continue
         for carriers, key, states in (("electrons", "electron", bulk.log_nc), ("holes", "hole", bulk.log_nv)):
             filled = float(np.nanmax(np.asarray(profile[f"{key}_density_cm3"])[here] / np.exp(float(states))))
             if filled > DEGENERATE:
                 yield (
                     f"{name}: there are up to {filled:.2g} {carriers} per state of their band, and Boltzmann's "
-                    f"statistics puts their level {1e3 * float(run.device.kT) * filled / np.sqrt(8):.2g} meV off"
+                    f"statistics puts their level {1e3 * float(run.device.kT) * filled / np.sqrt(8):.2g} meV off; "
+                    "its material's carrier_statistics=fermi_dirac puts it right"
                 )
 
 

@@ -42,6 +42,8 @@ class Bulk(eqx.Module):
     """alpha_H of the mobilities' 1/f noise."""
     recombination: tuple[Recombination, ...]
     dots: DotEnsemble | None
+    fermi_dirac: bool = eqx.field(static=True)
+    """Whether carriers obey Fermi-Dirac statistics, and not Boltzmann's."""
 
 
 class Material(eqx.Module):
@@ -208,6 +210,9 @@ class SemiconductorNumbers(Electrical):
     gap_slope_eV_per_K: Float[Array, ""] = quantity("eV/K", lower=-1e-2, upper=1e-2, default=0.0, doc="dE_g/dT")
     mobility_exponent: Float[Array, ""] = quantity("1", lower=-5, upper=5, default=0.0, doc="mobilities ~ T^-exponent")
     mobile_ions: IonNumbers | None = None
+    carrier_statistics: str = choice(
+        "boltzmann", "fermi_dirac", default="boltzmann", doc="of electrons and holes; fermi_dirac where they are many"
+    )
     source: str = eqx.field(static=True, default="", metadata=dict(doc="where its numbers come from"))
 
     @property
@@ -233,6 +238,7 @@ class SemiconductorNumbers(Electrical):
             self.hooge_parameter,
             self.recombination.processes(kT),
             None,
+            self.carrier_statistics == "fermi_dirac",
         )
 
     @property

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from invdesign.processes.field_emission import BarrierEscape
 from invdesign.processes.machine import Jump, completed_cycles
 from invdesign.processes.site import Site
+from invdesign.processes.statistics import Degeneracy
 
 EMPTY, ELECTRON, HOLE, EXCITON = range(4)
 FULL_TRAP = 4
@@ -226,9 +227,12 @@ class DotEnsemble(eqx.Module):
         captured from the place where tunnelling carriers land has the quasi-Fermi level there.
         """
 
+        free = (1.0, 1.0) if site.degeneracy is None else jnp.exp(site.degeneracy.log_free)
+        releases = self.electron_release * free[0], self.hole_release * free[1]
+
         def exchange(n: Array, p: Array, by_n: Array, by_p: Array) -> Exchange:
             cn, cp = self.capture_coefficient * by_n, self.capture_coefficient * by_p
-            return Exchange(cn * n, cn * self.electron_release, cp * p, cp * self.hole_release)
+            return Exchange(cn * n, cn * releases[0], cp * p, cp * releases[1])
 
         far = None
         if self.nonlocal_ and landing is not None:
@@ -244,12 +248,17 @@ class DotEnsemble(eqx.Module):
         return self.density * jnp.stack([forward, backward])
 
     def slopes(
-        self, rates: DotRates, populations: Float[Array, "state ..."], steepness: Escape
+        self,
+        rates: DotRates,
+        populations: Float[Array, "state ..."],
+        steepness: Escape,
+        degeneracy: Degeneracy | None = None,
     ) -> tuple[list[Float[Array, "local ..."]], list[Float[Array, "filled ..."]]]:
         """Derivatives of the net rate of every jump by local variables and by the populations `filled`, cm^-3 s^-1.
 
-        Local variables are ln n, ln p, the field and, with tunnelling apart, ln n and ln p as seen where carriers
-        land. Mass action: a forward rate is proportional to the carrier it takes. `steepness` is d ln(enhancement)/d
+        Local variables are the levels of electrons and holes, the field and, with tunnelling apart, those levels as
+        seen where carriers land. Mass action: a forward rate is proportional to the carrier it takes; where carriers
+        are degenerate, both directions have what levels do to n/exp(level) besides. `steepness` is d ln(enhancement)/d
         field of each exchange with the host. A population grows at the cost of the empty state.
         """
         by_local, by_state = [], []
@@ -260,6 +269,10 @@ class DotEnsemble(eqx.Module):
             net = taken - self.density * backward * populations[jump.target]
             steep = sum((-factor * of for factor, of in zip(taken_from, steepness, strict=True)), jnp.zeros(()))
             by_host = [-factor * taken for factor in taken_from]
+            if degeneracy is not None:
+                for carrier in range(2):
+                    exchanged = sum(-factor for factor in taken_from[carrier::2])
+                    by_host[carrier] += exchanged * (degeneracy.slope[carrier] - 1) * net
             by_local.append(jnp.stack([*by_host[:2], steep * net, *by_host[2:]]))
             lost_empty = (jump.origin == EMPTY) * forward - (jump.target == EMPTY) * backward
             gains = [(jump.origin == state) * forward - (jump.target == state) * backward for state in self.filled]

@@ -37,6 +37,7 @@ from invdesign.processes.dots import (
 )
 from invdesign.processes.ions import MobileIons
 from invdesign.processes.site import Site
+from invdesign.processes.statistics import Degeneracy, degeneracy, log_free
 from invdesign.processes.transport import Hop, hop
 from invdesign.solve.landing import Arrival, FarRows, Places, arrival, places
 from invdesign.solve.tridiagonal import BlockTridiagonal, eliminate
@@ -311,8 +312,9 @@ class EdgeBalance(NamedTuple):
 class EdgeLinearisation(NamedTuple):
     """The balances of edges and their derivatives, with the dots kept as unknowns of their own.
 
-    What happens at an end depends on the local variables ln n, ln p and the field there, and on its dots; what goes
-    along the edge depends on the unknowns of both nodes (3 each) and the junction voltage.
+    What happens at an end depends on its dots and on the local variables: the field and the levels of electrons and
+    holes over kT, which unless carriers are degenerate are ln n and ln p but for a constant. What goes along the edge
+    depends on the unknowns of both nodes (3 each) and the junction voltage.
     """
 
     balance: EdgeBalance
@@ -324,7 +326,7 @@ class EdgeLinearisation(NamedTuple):
     field: Float[Array, " edge"]
     """Derivative of the field by the left potential, V/cm."""
     stored: Float[Array, "2 2 edge"]
-    """Electrons and holes per cm^2 in half an edge."""
+    """Electrons and holes per cm^2 in half an edge by their levels: their number, less where they are degenerate."""
     dots: "DotLinearisation | None"
     landing: Arrival | None
 
@@ -351,14 +353,27 @@ def edge_state(
     psi, phi_n, phi_p = x
     length = jnp.sum(halves, axis=0)
     affinity, gap = bulk.electron_affinity / kT, bulk.band_gap / kT
-    ni2 = jnp.exp(bulk.log_nc + bulk.log_nv - gap)
     field = -(psi[1] - psi[0]) * kT / length
-    log_n = bulk.log_nc + psi + affinity - phi_n
-    log_p = bulk.log_nv + (v + phi_p) - psi - affinity - gap
-    site = Site(log_n, log_p, jnp.exp(log_n), jnp.exp(log_p), ni2, v + phi_p - phi_n, field, kT)
+    (log_n, log_p), degenerate = _log_densities(bulk, psi + affinity - phi_n, (v + phi_p) - psi - affinity - gap)
+    log_ni2 = bulk.log_nc + bulk.log_nv - gap
+    if degenerate is not None:
+        log_ni2 += jnp.sum(degenerate.log_free, axis=0)
+    splitting = v + phi_p - phi_n
+    site = Site(log_n, log_p, jnp.exp(log_n), jnp.exp(log_p), jnp.exp(log_ni2), splitting, field, kT, degenerate)
     electron = hop(bulk.electron_mobility * kT / length, log_n[0], log_n[1], phi_n[1] - phi_n[0])
     hole = hop(bulk.hole_mobility * kT / length, log_p[0], log_p[1], phi_p[0] - phi_p[1])
     return EdgeState(site, electron, hole, _permittivity(bulk) * field)
+
+
+def _log_densities(
+    bulk: Bulk, electrons: Float[Array, "*any"], holes: Float[Array, "*any"]
+) -> tuple[tuple[Float[Array, "*any"], Float[Array, "*any"]], Degeneracy | None]:
+    """ln of both densities (cm^-3) by their levels over kT, from the band edges inwards."""
+    if not bulk.fermi_dirac:
+        return (bulk.log_nc + electrons, bulk.log_nv + holes), None
+    degenerate = degeneracy(jnp.stack([electrons, holes]))
+    in_band = degenerate.level + degenerate.log_free
+    return (bulk.log_nc + in_band[0], bulk.log_nv + in_band[1]), degenerate
 
 
 def _permittivity(bulk: Bulk) -> Float[Array, " edge"]:
@@ -422,6 +437,20 @@ def _unit_matrix(like: Array) -> Float[Array, "..."]:
     return jnp.expand_dims(jnp.eye(len(like)), range(2, like.ndim))
 
 
+def carriers_gained(
+    halves: Float[Array, "2 edge"], site: Site, moved: Float[Array, "3 2 edge"], by_v: Float[Array, ""]
+) -> Float[Array, "2 2 edge"]:
+    """Electrons and holes per cm^2 that half an edge has more than before the unknowns moved to where they are.
+
+    Written with the change of the unknowns, which keeps digits that a difference of densities has not.
+    """
+    psi, phi_n, phi_p = moved
+    grown = jnp.stack([psi - phi_n, by_v + phi_p - psi])
+    if site.degeneracy is not None:
+        grown += site.degeneracy.log_free - log_free(site.degeneracy.level - grown)
+    return -halves * site.densities * jnp.expm1(-grown)
+
+
 def host_recombination(bulk: Bulk, site: Site) -> Float[Array, "2 edge"]:
     """Net recombination of the host, cm^-3 s^-1."""
     thermal = sum((process.backward(site) for process in bulk.recombination), jnp.zeros_like(site.n))
@@ -473,9 +502,14 @@ def edge_balance(
 
 
 def _by_carriers(function: Callable[[Site], Array], site: Site) -> tuple[Array, Array]:
-    """Derivatives of a function of the carriers by ln n and ln p."""
+    """Derivatives of a function of the carriers by their levels, which are ln n and ln p but for a constant unless
+    carriers are degenerate."""
 
-    def moved(by_n: Array, by_p: Array) -> Array:
+    def moved(electrons: Array, holes: Array) -> Array:
+        by_n, by_p = site.slopes * jnp.stack([electrons, holes])
+        ni2 = site.ni2
+        if site.degeneracy is not None:
+            ni2 = site.ni2 * jnp.exp(by_n + by_p - electrons - holes)
         return function(
             dataclasses.replace(
                 site,
@@ -483,7 +517,8 @@ def _by_carriers(function: Callable[[Site], Array], site: Site) -> tuple[Array, 
                 log_p=site.log_p + by_p,
                 n=site.n * jnp.exp(by_n),
                 p=site.p * jnp.exp(by_p),
-                affinity=site.affinity + by_n + by_p,
+                ni2=ni2,
+                affinity=site.affinity + electrons + holes,
             )
         )
 
@@ -520,11 +555,12 @@ def edge_linearisation(
         steepness = tuple(by / jnp.where(of > 0, of, 1.0) for by, of in zip(slope, escape, strict=True))
     filled = edge_dots(bulk, state, halves, photons, landing, escape, past)
     zero = jnp.zeros_like(site.n)
-    charge = jnp.stack([-site.n, site.p, zero])
+    stored = site.densities * site.slopes
+    charge = jnp.stack([-stored[0], stored[1], zero])
     loss = jnp.stack([*_by_carriers(lambda at: host_recombination(bulk, at), site), _by_field(bulk, site)])
     rows, dots = jnp.stack([charge, loss, loss]), None
     if ensemble is not None and filled is not None and steepness is not None:
-        by_local, by_dots = ensemble.slopes(filled.rates, filled.populations, steepness)
+        by_local, by_dots = ensemble.slopes(filled.rates, filled.populations, steepness, site.degeneracy)
         host_by_local, host_by_dots = (sum_over_jumps(ensemble.host_stoichiometry, by) for by in (by_local, by_dots))
         host_by_local = [over_sizes(row, 1) for row in host_by_local]
         nothing = jnp.zeros_like(host_by_local[0])
@@ -544,7 +580,7 @@ def edge_linearisation(
         halves * rows,
         _along(state, _permittivity(bulk) * kT / length),
         kT / length,
-        halves * jnp.stack([site.n, site.p]),
+        halves * stored,
         dots,
         landing,
     )
@@ -553,11 +589,11 @@ def edge_linearisation(
 ROW_SIGNS = np.array([1.0, -1.0, -1.0, -1.0, -1.0])
 """Of (charge, loss of electrons, loss of holes, both where tunnelling ones land) in the rows of nodes."""
 
-# psi, phi_n, phi_p of the left node, of the right node, v: what moves the two logarithms of a density and the affinity
+# psi, phi_n, phi_p of the left node, of the right node, v: what moves a carrier's two levels and the affinity
 _OF_ELECTRON_HOP = ((1, -1, 0, 0, 0, 0, 0), (0, 0, 0, 1, -1, 0, 0), (0, -1, 0, 0, 1, 0, 0))
 _OF_HOLE_HOP = ((-1, 0, 1, 0, 0, 0, 1), (0, 0, 0, -1, 0, 1, 1), (0, 0, 1, 0, 0, -1, 0))
 _OF_FIELD = ((1, 0, 0, -1, 0, 0, 0),)
-# and ln n, ln p at the left and at the right end
+# and the levels of electrons and holes at the left and at the right end
 _OF_LOG_N = ((1, -1, 0, 0, 0, 0, 0), (0, 0, 0, 1, -1, 0, 0))
 _OF_LOG_P = ((-1, 0, 1, 0, 0, 0, 1), (0, 0, 0, -1, 0, 1, 1))
 
@@ -568,11 +604,16 @@ def _chain(slopes: Sequence[Array], factors: Sequence[Sequence[int]]) -> Float[A
 
 
 def _along(state: EdgeState, permittivity_over_length: Float[Array, " edge"]) -> Float[Array, "3 7 edge"]:
+    def by_levels(hop: Hop, slopes: Array) -> tuple[Array, Array, Array]:
+        left, right, by_affinity = hop.slopes
+        return left * slopes[0], right * slopes[1], by_affinity
+
+    electrons, holes = state.site.slopes
     return jnp.stack(
         [
             _chain([permittivity_over_length], _OF_FIELD),
-            _chain(state.electron.slopes, _OF_ELECTRON_HOP),
-            _chain(state.hole.slopes, _OF_HOLE_HOP),
+            _chain(by_levels(state.electron, electrons), _OF_ELECTRON_HOP),
+            _chain(by_levels(state.hole, holes), _OF_HOLE_HOP),
         ]
     )
 
@@ -756,11 +797,10 @@ def to_nodes(ends: Inexact[Array, "*any 2 edge"]) -> Inexact[Array, "*any node"]
 
 def _metal_densities(system: System, side: int, v: Array) -> Float[Array, "2"]:
     """Carrier densities (cm^-3) at equilibrium with the metal of a contact."""
-    metal = system.boundary(side, v)
+    psi, phi_n, phi_p = system.boundary(side, v)
     bulk, kT = system.contact_bulks[side], system.kT
-    log_n = bulk.log_nc + metal[0] + bulk.electron_affinity / kT - metal[1]
-    log_p = bulk.log_nv + (v + metal[2]) - metal[0] - (bulk.electron_affinity + bulk.band_gap) / kT
-    return jnp.exp(jnp.stack([log_n, log_p]))
+    conduction, valence = bulk.electron_affinity / kT, (bulk.electron_affinity + bulk.band_gap) / kT
+    return jnp.exp(jnp.stack(_log_densities(bulk, psi + conduction - phi_n, (v + phi_p) - psi - valence)[0]))
 
 
 def contact_affinities(system: System, side: int, u: Float[Array, "3"], v: Array) -> Float[Array, "2"]:

@@ -29,8 +29,10 @@ from invdesign.solve.assembly import (
     Light,
     System,
     arrivals,
+    carriers_gained,
     collect,
     edge_linearisation,
+    edge_state,
     edge_unknowns,
     follow,
     join_balances,
@@ -220,16 +222,19 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
         landing: Arrival | None,
         old: Array,
         new: Array,
+        moved: Array,
         v: Array,
-    ) -> EdgeLinearisation:
-        return edge_linearisation(bulk, kT, halves, x, host, light, landing, v, DotPast(old, new, store))
+    ) -> tuple[EdgeLinearisation, Array]:
+        site = edge_state(bulk, kT, halves, x, v).site
+        past = DotPast(old, new, store)
+        edges = edge_linearisation(bulk, kT, halves, x, host, light, landing, v, past)
+        return edges, carriers_gained(halves, site, moved, change.v)
 
-    light = target.light
-    edges = over_states(system, kernel, u, v, light.host, light.dots, arrivals(system, u), start.dots, gained.dots)
-    psi, phi_n, phi_p = edge_unknowns(change.u)
+    light, moved = target.light, edge_unknowns(change.u)
+    around = light.host, light.dots, arrivals(system, u), start.dots, gained.dots, moved
+    edges, grown = zip(*over_states(system, kernel, u, v, *around), strict=True)
+    edges, carriers, psi = list(edges), system.join(grown), moved[0]
     balance = join_balances(system, u, [part.balance for part in edges])
-    stored = system.join([part.stored for part in edges])
-    carriers = -stored * jnp.expm1(-jnp.stack([psi - phi_n, change.v + phi_p - psi]))
     displacement = system.join([part.along[0, 0] for part in edges]) * (psi[0] - psi[1])
     dots = system.join([_change(system, part) for part in edges])
     moved = Stores(carriers, dots, displacement)

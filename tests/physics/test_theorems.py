@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import Solver, dot_diode, injecting_diode, leaky, nip_cell, silicon_diode, traps
+from sample_devices import Solver, degenerate_diode, dot_diode, injecting_diode, leaky, nip_cell, silicon_diode, traps
 
 from invdesign.analyses import checks
 from invdesign.analyses.illumination import absorption, photon_flux
@@ -54,6 +54,8 @@ DEVICES = {
     "dots of three sizes": lambda: dot_diode(sizes=3),
     "dots, a tenth of them with traps": lambda: dot_diode(traps=traps(0.1)),
     "dots between metals that inject": lambda: injecting_diode(),
+    # a shunt, without which |Y|/Re Y is 3e5 at 1 Hz and round-off in the layers hides Re Y, whatever the statistics
+    "dots among degenerate carriers": lambda: degenerate_diode(shunt_ohm_cm2=3e10),
 }
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import Solver, dot_diode, injecting_diode, traps
+from sample_devices import Solver, degenerate_diode, dot_diode, injecting_diode, traps
 
 from invdesign.analyses import checks
 from invdesign.analyses.operating_point import operate, sweep
@@ -20,6 +20,10 @@ DIODES = {
     "metals that inject": injecting_diode,
     "landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal()),
     "traps, landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), traps=traps()),
+    "degenerate carriers": degenerate_diode,
+    "degenerate carriers, landing behind the barrier": partial(
+        degenerate_diode, absorber_nm=20.0, tunnelling=Nonlocal()
+    ),
 }
 
 
