@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 from invdesign.analyses.illumination import steady_light
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Device, Frozen
-from invdesign.solve.assembly import Light, System, balance, discretise, ionic_charge, no_light
+from invdesign.solve.assembly import Light, System, balance, discretise, end_fields, ionic_charge, no_light
 from invdesign.solve.newton import (
     DEFAULTS,
     Outcome,
@@ -62,6 +62,11 @@ class OperatingPoint(eqx.Module):
     def field_V_per_cm(self) -> Float[Array, " edge"]:
         """Mean electric field along +x on every edge."""
         return -jnp.diff(self.state.u[:, 0]) * self.system.kT / self.system.lengths
+
+    @property
+    def end_field_V_per_cm(self) -> Float[Array, "2 edge"]:
+        """Electric field along +x at both ends of every edge, in the material of the edge."""
+        return end_fields(self.system, self.state.u, self.state.v, self.state.ions, self.light)
 
 
 def prepare(device: Device) -> System:

@@ -109,14 +109,13 @@ class Characterisation(eqx.Module):
     def peak_field_V_per_cm(self) -> dict[str, Float[Array, ""]]:
         """Smoothed peak of |F| in every layer that carries current (mean field, not the local field of a dot).
 
-        Taken over the edges and both faces, whose fields are extrapolated: the peak mostly stands at a face, and the
-        field of the edge there is that of its middle.
+        Taken over the edges and both faces: the peak mostly stands at a face, and the field of the edge there is that
+        of its middle.
         """
-        peaks, system = {}, self.point.system
-        of_layers = (system.by_layer(array) for array in (self.point.field_V_per_cm, system.lengths))
-        for name, field, lengths in zip(self.device.electrical, *of_layers, strict=True):
-            slope = jnp.diff(field) / (lengths[1:] + lengths[:-1])
-            faces = jnp.stack([field[0] - slope[0] * lengths[0], field[-1] + slope[-1] * lengths[-1]])
+        peaks, point = {}, self.point
+        of_layers = (point.system.by_layer(array) for array in (point.field_V_per_cm, point.end_field_V_per_cm))
+        for name, field, ends in zip(self.device.electrical, *of_layers, strict=True):
+            faces = jnp.stack([ends[0, 0], ends[1, -1]])
             size = jnp.sqrt(jnp.concatenate([field, faces]) ** 2 + 1.0)
             weight = jax.nn.softmax(PEAK_SHARPNESS * size / jax.lax.stop_gradient(jnp.max(size)))
             peaks[name] = jnp.sum(weight * size)

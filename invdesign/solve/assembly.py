@@ -869,6 +869,18 @@ def ionic_charge(
     return charge * system.halves
 
 
+def end_fields(
+    system: System, u: Float[Array, "node 3"], v: Float[Array, ""], ions: Float[Array, " ionic"], light: Light
+) -> Float[Array, "2 edge"]:
+    """Field along +x at both ends of every edge, V/cm: that of the edge and of the charge between its middle and the
+    end, by Poisson's equation; so that eps F is the same on both sides of an interface.
+    """
+    charged, flux = balance(system, u, v, light).rows[0], jnp.asarray([-1.0, 1.0])[:, None]
+    ionic = system.frozen_charge + jnp.sum(ionic_charge(system, u, ions), axis=0)
+    permittivity = system.join([_permittivity(region.bulk) for region in system.regions])
+    return flux * (charged + ionic) / permittivity
+
+
 def ion_slopes(
     system: System, u: Float[Array, "node 3"], levels: Float[Array, " ionic"]
 ) -> Float[Array, "ionic 2 edge"]:
