@@ -178,7 +178,7 @@ def compose(request: Request) -> tuple[dict[str, Any], bool]:
         _refuse_code(OmegaConf.to_container(config.hydra, resolve=False), "hydra")
         several = request.flags.multirun or config.hydra.mode == RunMode.MULTIRUN
         if sweeps and not several:
-            raise InputError(f"{sweeps[0]}: several values need --multirun (a list is written [a,b])")
+            raise InputError(f"{_typed(sweeps[0])}: several values need --multirun (a list is written [a,b])")
         return plain(config, request.folders), several
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise InputError(explain(error)) from None
@@ -201,6 +201,11 @@ def plain(config: DictConfig, folders: Sequence[Path]) -> dict[str, Any]:
     return data  # type: ignore[return-value]
 
 
+def _typed(override: str) -> str:
+    """An override as the user wrote it (see `rewrite`)."""
+    return override.removeprefix("++")
+
+
 def _first_of_sweeps(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """Overrides with the first value of each sweep in its place, and the sweeps."""
     first, sweeps = [], []
@@ -208,7 +213,8 @@ def _first_of_sweeps(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
         try:
             (override,) = OverridesParser.create().parse_overrides([text])
         except HydraException as error:
-            raise InputError(f"{text}: {explain(error)}") from None
+            hint = "an override is key=value, with every bracket and quote closed"
+            raise InputError(f"{_typed(text)}: {hint} ({explain(error)})") from None
         if override.is_discrete_sweep():
             sweeps.append(text)
             text = f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"

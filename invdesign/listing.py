@@ -41,7 +41,7 @@ def show(words: Sequence[str], console: Console) -> int:
         "parameters": _parameters,
     }
     if not words or words[0] not in lists:
-        raise InputError(f"list {' '.join(words[:1])}: the lists are {', '.join(lists)}")
+        raise InputError(f"{' '.join(['list', *words[:1]])}: the lists are {', '.join(lists)}")
     if len(words) > 2:
         raise InputError(f"list {words[0]} takes one word to search for, not {' '.join(words[1:])}")
     kind, search = words[0], words[1] if len(words) == 2 else ""

@@ -99,3 +99,9 @@ def unit_of(path: Any) -> str:
     """The unit at the end of a key, with its underscore: `_nm` of `thickness_nm`; none for `volume_fraction`."""
     found = _SUFFIX.search(str(path).rpartition(".")[2])
     return found[0] if found else ""
+
+
+def unit_name(path: Any) -> str:
+    """The unit as it is written in results: `nm`, `cm2/Vs`, `cm-3` of a density, `1` of a pure number."""
+    name = unit_of(path).lstrip("_").replace("_per_", "/")
+    return {"": "1", "cm3": "cm-3"}.get(name, name)

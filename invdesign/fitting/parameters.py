@@ -9,7 +9,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from invdesign.design.grids import ascending
-from invdesign.design.variables import bounds_with_unit, free_names, plain_bounds, put_in, unit_of, with_ties
+from invdesign.design.variables import (
+    bounds_with_unit,
+    free_names,
+    plain_bounds,
+    put_in,
+    unit_name,
+    unit_of,
+    with_ties,
+)
 from invdesign.schema import InputError, find, quantity, setting
 
 
@@ -68,8 +76,8 @@ class Parameter(eqx.Module):
 
     @property
     def unit(self) -> str:
-        """`s`, `V`, or `1` for a pure number."""
-        return self.unit_suffix.lstrip("_") or "1"
+        """`s`, `cm-3`, or `1` for a pure number."""
+        return unit_name(self.path)
 
     def value(self, z: Any) -> Any:
         """The number at a place in its box, 0 at the lower bound and 1 at the upper one."""

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from invdesign.analyses.readout import Noiseless
 from invdesign.design.problem import Configuration, DesignProblem
+from invdesign.design.variables import unit_name
 from invdesign.figures.registry import FIGURES, Characterisation, evaluate_figures
 from invdesign.jobs import data, error_bars
 from invdesign.jobs.settings import OptimizeSettings
@@ -303,10 +304,6 @@ def _on_bounds(z: Float[np.ndarray, " variable"]) -> Float[np.ndarray, " variabl
     return np.where(z <= BOUND_TOLERANCE, 0.0, np.where(z >= 1 - BOUND_TOLERANCE, 1.0, z))
 
 
-def _unit(problem: DesignProblem, name: str) -> str:
-    return problem.variables[name].unit_suffix.lstrip("_") or "1"
-
-
 def _design(problem: DesignProblem, best: Optimum) -> dict[str, Any]:
     values = problem.values(jnp.asarray(best.z))
     table = {}
@@ -316,7 +313,7 @@ def _design(problem: DesignProblem, best: Optimum) -> dict[str, Any]:
             z = best.z[problem.names.index(name)]
             at_bound = "lower" if z <= BOUND_TOLERANCE else "upper" if z >= 1 - BOUND_TOLERANCE else None
         table[name] = {
-            "unit": _unit(problem, name),
+            "unit": unit_name(problem.variables[name].path),
             "path": variable.path,
             "baseline": float(problem.value(name)),
             "optimum": float(values[name]),
@@ -361,7 +358,7 @@ def _gradient(problem: DesignProblem, best: Optimum) -> dict[str, Any]:
             if abs(m * row[index]) > 1e-9
         }
         table[name] = {
-            "unit": f"1/{_unit(problem, name)}",
+            "unit": f"1/{unit_name(problem.variables[name].path)}",
             "per_unit": float(best.gradient[index]) / span,
             "per_range": float(best.gradient[index]),
             "held_by_constraints": held,
@@ -471,7 +468,7 @@ def _slices(problem: DesignProblem, simulate: Simulation, best: Optimum) -> dict
             slack = min((limit["slack"] for limit in numbers.limits.values()), default=np.inf)
             row = (
                 name,
-                _unit(problem, name),
+                unit_name(problem.variables[name].path),
                 float(values[name]),
                 numbers.objective if numbers.converged else np.nan,
                 slack,
@@ -523,7 +520,8 @@ def _print_optimum(report: dict[str, Any], console: Console) -> None:
     console.print(report["message"])
     for name, row in report["design"].items():
         bound = f" (at its {row['at_bound']} bound)" if row["at_bound"] else ""
-        console.print(f"  {name}: {row['baseline']:.4g} -> {row['optimum']:.4g} {row['unit']}{bound}")
+        unit = "" if row["unit"] == "1" else f" {row['unit']}"
+        console.print(f"  {name}: {row['baseline']:.4g} -> {row['optimum']:.4g}{unit}{bound}")
     for name in ("detectivity_Jones", "responsivity_A_per_W", "noise_A_per_rtHz", "bandwidth_Hz"):
         row = report["figures"][name]
         error = f" ± {row['standard_error']:.2g}" if np.isfinite(row.get("standard_error", np.nan)) else ""

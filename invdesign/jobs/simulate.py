@@ -201,9 +201,10 @@ def warnings(run: Simulation) -> Iterator[str]:
                 for model in device.layers[name].material.optical_models
                 if model.range_nm is not None
             )
+            read = "; figures are read there" if run.ask.read_wavelength_nm in far else ""
             yield (
-                f"{name}: the n,k model is extrapolated at {far.size} of {len(np.unique(wavelengths))} wavelengths, "
-                f"{far[0]:g} to {far[-1]:g} nm (data: {ranges})"
+                f"{name}: the n,k model is extrapolated at {far.size} of {len(np.unique(wavelengths))} wavelengths "
+                f"between {far[0]:g} and {far[-1]:g} nm (data: {ranges}){read}"
             )
     switched = TABLES["switching"].make(run)
     for bias, moved in zip(switched["reverse_bias_V"], switched["second_half"], strict=True) if switched else ():

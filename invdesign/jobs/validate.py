@@ -345,7 +345,11 @@ def _small_signals(bench: Bench) -> Iterator[Check]:
     points = bench.spectrum(small, frequencies[:, None], np.asarray(edges)[None])
     excess = np.asarray(checks.fluctuation_dissipation(system, points)).reshape(len(frequencies), len(edges))
     f, e = np.unravel_index(np.argmax(excess), excess.shape)
-    detail = f"over 4kT (1e-6 Re Y + 1e-13 |Y|); worst at {frequencies[f]:.0e} Hz, read in {bench.device.electrical[e]}"
+    admittance = np.asarray(points.admittance).reshape(excess.shape)[f, e]
+    detail = (
+        f"over 4kT (1e-6 Re Y + 1e-13 |Y|); worst at {frequencies[f]:.0e} Hz, read in {bench.device.electrical[e]}, "
+        f"where |Y|/Re Y is {abs(admittance) / max(admittance.real, 1e-300):.0e}"
+    )
     yield Check("S_I = 4kT Re Y at equilibrium", float(excess[f, e]), 1.0, detail)
 
     injected = checks.splitting(system, rest, bench.target(0.0, bench.dark))

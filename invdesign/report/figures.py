@@ -433,7 +433,8 @@ def gain(tables: Tables, result: Result) -> Figure:
         grid[1].plot(part["reverse_bias_V"], part["gain"], color=colour, marker=".", ms=3.5, label=f"{wavelength:g} nm")
     for axes, label in zip(grid, ("EQE (%)", "gain = EQE / absorptance"), strict=True):
         axes.set(xlabel="reverse bias (V)", ylabel=label)
-        axes.set_ylim(bottom=0)
+        largest = np.nanmax([0.0, *(np.nanmax(line.get_ydata(), initial=0.0) for line in axes.get_lines())])
+        axes.set_ylim(0, 1.08 * largest or 1.0)
     grid[0].legend()
     return figure
 
@@ -451,8 +452,8 @@ def photoresponse(tables: Tables, result: Result) -> Figure:
                 places[bias], -10 * np.log10(2), "o", color=colour, ms=5, label=f"$f_{{3dB}}$ = {_hertz(places[bias])}"
             )
     grid[0].axhline(-10 * np.log10(2), color=GREY, lw=0.6)
-    low = np.nanmin(table["relative_dB"])
-    grid[0].set_ylim(max(low - 3, -60), 5)
+    low, high = np.nanmin(table["relative_dB"]), np.nanmax(table["relative_dB"])
+    grid[0].set_ylim(max(low - 3, -60), max(high + 3, 5))
     grid[0].set(
         xlabel="frequency (Hz)", ylabel="response / response at 1 Hz (dB)", title=_at(result, "wavelength", "load")
     )
@@ -550,6 +551,8 @@ def noise(tables: Tables, result: Result) -> Figure:
         label = key.removesuffix(SUFFIX).replace("_", " ")
         grid[0].plot(part["frequency_Hz"], np.where(part[key] > 0, part[key], np.nan), color=colour, label=label)
     _log_y(grid[0], total, *(part[key] for key in visible), decades=10, headroom=5)
+    lowest = np.nanmin(np.where(total > 0, total, np.nan)) / 1e4  # four decades below the total, wherever that is
+    grid[0].set_ylim(bottom=min(grid[0].get_ylim()[0], lowest))
     grid[0].set(xlabel="frequency (Hz)", ylabel="$S_I$ (A²/Hz)", title=f"by process, {_volts(bias)}")
     _each_bias(grid[1], table, "frequency_Hz", "total_A_per_rtHz")
     _log_y(grid[1], table["total_A_per_rtHz"], decades=None, headroom=2)
@@ -577,7 +580,7 @@ def noise_bias(tables: Tables, result: Result) -> Figure:
     table = tables["noise_bias"]
     figure, axes = _panels()
     bias = table["reverse_bias_V"]
-    shot = np.where(table["shot_limit_A_per_rtHz"] > 1e-22, table["shot_limit_A_per_rtHz"], np.nan)
+    shot = np.where(np.isfinite(table["fano"]), table["shot_limit_A_per_rtHz"], np.nan)
     axes.plot(bias, table["noise_A_per_rtHz"], color=DARK, lw=2, label="noise $i_n$")
     axes.plot(bias, shot, color=LIT, ls="--", label="shot limit $(2q|I|)^{1/2}$")
     axes.plot(

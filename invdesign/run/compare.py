@@ -11,8 +11,10 @@ from rich.table import Table
 from invdesign.run.folder import RESULT
 from invdesign.schema import InputError
 
-SECTIONS = ("design", "figures", "constraints", "checks", "rows", "convergence")
+SECTIONS = ("conditions", "design", "figures", "constraints", "checks", "rows", "convergence")
 """Keyed objects of a result that are worth comparing, in this order."""
+LARGE = 10.0
+"""Above it a change is a factor, and not a percentage."""
 
 
 def compare(words: Sequence[str], console: Console) -> int:
@@ -77,4 +79,7 @@ def _change(before: Any, after: Any) -> str:
         return "" if before == after else "differs"
     if before == after:
         return "="
-    return f"{after / before - 1:+.2%}" if before else f"{after - before:+.4g}"
+    if not before:
+        return f"{after - before:+.4g}"
+    ratio = after / before
+    return f"x {ratio:.3g}" if ratio > LARGE else f"{ratio - 1:+.2%}"

@@ -43,7 +43,9 @@ def noise_place(run: Simulation) -> Table:
 def noise_bias(run: Simulation) -> Table:
     """Noise and its limits against bias."""
     figures = run.by_bias.numbers["figures"]
-    fano = np.where(figures["shot_limit_A_per_rtHz"] < 1e-22, np.nan, figures["fano"])  # no current, no Fano factor
+    # without a current, but for round-off, there is no Fano factor
+    currentless = figures["shot_limit_A_per_rtHz"] < 1e-6 * figures["noise_A_per_rtHz"]
+    fano = np.where(currentless, np.nan, figures["fano"])
     names = ("noise_A_per_rtHz", "shot_limit_A_per_rtHz", "thermal_limit_A_per_rtHz", "dark_current_A")
     table = {"reverse_bias_V": run.by_bias.reverse_bias_V} | {name: figures[name] for name in names}
     return table | {"fano": fano, "detectivity_Jones": figures["detectivity_Jones"]}
