@@ -172,14 +172,15 @@ def _run(job: str, words: list[str], flags: Flags) -> int:
     _hide_from_completion(job)
     request = parse(job, words)
     if request.only_shows:
-        run_hydra(request, [], lambda data, number: 0)
+        run_hydra(request, [], lambda data, number, overrides: 0)
         return 0
     data, several = compose(request)
     if not several:
         return _execute(job, data, flags, words)
     folder = Path(str(data.get("outputs", "outputs"))).absolute() / job / new_name()
 
-    def task(data: dict[str, Any], number: int) -> int:
+    def task(data: dict[str, Any], number: int, overrides: list[str]) -> int:
+        _console(flags).print(f"run {number}: {' '.join(overrides)}", soft_wrap=True, highlight=False)
         try:
             return _execute(job, data, flags, words, f"{folder.name}/{number}")
         except InputError as error:

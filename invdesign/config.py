@@ -317,16 +317,18 @@ def load_preset(group: str, name: str, config_dir: str | Path | None = None) -> 
 # Several runs and Hydra's own commands --------------------------------------------------------------------------------
 
 
-def run_hydra(request: Request, extra: Sequence[str], task: Callable[[dict[str, Any], int], int]) -> None:
-    """Let Hydra do what `request` asks of it: show something, or call `task(config data, number)` for several runs.
+def run_hydra(request: Request, extra: Sequence[str], task: Callable[[dict[str, Any], int, list[str]], int]) -> None:
+    """Let Hydra do what `request` asks of it: show something, or call `task(data, number, overrides)` for several runs.
 
-    A run whose task returns another exit code than 0 does not stop the others; `JobFailed` is raised at the end.
+    `data` is the configuration of one of them, `overrides` what it was made with. A run whose task returns another exit
+    code than 0 does not stop the others; `JobFailed` is raised at the end.
     """
 
     def run_one(config: DictConfig) -> None:
         number = HydraConfig.get().job.num
         try:
-            code = task(plain(config, request.folders), number)
+            overrides = [_typed(override) for override in HydraConfig.get().overrides.task]
+            code = task(plain(config, request.folders), number, overrides)
         except Exception:  # Hydra would keep it and show nothing but the first
             traceback.print_exc()
             code = 1

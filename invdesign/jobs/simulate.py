@@ -169,6 +169,11 @@ def warnings(run: Simulation) -> Iterator[str]:
             f"at {run.ask.read_wavelength_nm:g} nm the active layers absorb only {absorbed:.2g} of the light, so "
             "that the figures of merit say little; choose another objective.wavelength_nm"
         )
+    if device.terminals.shunt is None:
+        yield (
+            "nothing leaks past the layers (terminals.shunt is null): dark current and noise are lower limits, "
+            "detectivity is an upper one"
+        )
     biases = -run.voltage_V[run.voltage_V <= 0][::-1] + 0.0
     for name in device.electrical:
         peak = np.array([_peaks(run, bias)[name] for bias in biases])

@@ -551,8 +551,8 @@ def noise(tables: Tables, result: Result) -> Figure:
         label = key.removesuffix(SUFFIX).replace("_", " ")
         grid[0].plot(part["frequency_Hz"], np.where(part[key] > 0, part[key], np.nan), color=colour, label=label)
     _log_y(grid[0], total, *(part[key] for key in visible), decades=10, headroom=5)
-    lowest = np.nanmin(np.where(total > 0, total, np.nan)) / 1e4  # four decades below the total, wherever that is
-    grid[0].set_ylim(bottom=min(grid[0].get_ylim()[0], lowest))
+    # four decades below the total, wherever that is
+    grid[0].set_ylim(bottom=min([grid[0].get_ylim()[0], *(1e-4 * total[total > 0])]))
     grid[0].set(xlabel="frequency (Hz)", ylabel="$S_I$ (A²/Hz)", title=f"by process, {_volts(bias)}")
     _each_bias(grid[1], table, "frequency_Hz", "total_A_per_rtHz")
     _log_y(grid[1], table["total_A_per_rtHz"], decades=None, headroom=2)
