@@ -285,12 +285,13 @@ def absorptance(tables: Tables, result: Result) -> Figure:
     names = [key for key in table if key.startswith("absorptance_")]
     split = {key.rpartition("_")[0] for key in names if key.endswith(("_dots", "_host"))}
     parts = [key for key in names if key not in split]
-    parts = sorted(parts, key=lambda key: not key.endswith(("_dots", "_host")))  # the active layer at the bottom
+    of_layer = dict(zip(parts, QUALITATIVE[:7] * len(parts), strict=False))  # the same in devices with the same layers
+    parts = sorted(parts, key=lambda key: not key.endswith(("_dots", "_host")))  # the dots' layer at the bottom
     shown = [key for key in parts if np.nanmax(table[key]) > 2e-3]
     figure, axes = _panels(width=5.6, height=3.4)
     labels = [_part(key) for key in shown] + ["reflected"]
     stack = [table[key] for key in shown] + [table["reflectance"]]
-    colours = [QUALITATIVE[i % 7] for i in range(len(shown))] + ["#d9d9d9"]
+    colours = [of_layer[key] for key in shown] + ["#d9d9d9"]
     if np.nanmax(table["transmittance"]) > 2e-3:
         stack.append(table["transmittance"])
         labels.append("transmitted")
@@ -367,16 +368,20 @@ def capture(tables: Tables, result: Result) -> Figure:
 def jv(tables: Tables, result: Result) -> Figure:
     table = tables["jv"]
     figure, axes = _panels()
-    dark, lit = (np.abs(table[f"{name}_current_density_A_per_cm2"]) for name in ("dark", "lit"))
-    axes.plot(table["voltage_V"], np.where(dark > 0, dark, np.nan), color=DARK, marker=".", ms=3.5, label="dark")
-    axes.plot(
-        table["voltage_V"], np.where(lit > 0, lit, np.nan), color=LIT, marker=".", ms=3.5, label=_lit_label(result)
-    )
-    _log_y(axes, dark, lit)
+    currents = [table[f"{name}_current_density_A_per_cm2"] for name in ("dark", "lit")]
+    for current, colour, label in zip(currents, (DARK, LIT), ("dark", _lit_label(result)), strict=True):
+        axes.plot(*_magnitude(table["voltage_V"], current), color=colour, marker=".", ms=3.5, label=label)
+    _log_y(axes, *currents)
     axes.axvline(0, color=GREY, lw=0.6)
     axes.set(xlabel="voltage (V), forward > 0", ylabel="|current density| (A/cm²)")
     axes.legend(loc="upper left")
     return figure
+
+
+def _magnitude(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A curve of |y| for a logarithmic axis, with gaps where y is zero or changes its sign."""
+    gaps = np.flatnonzero(y[1:] * y[:-1] < 0) + 1
+    return np.insert(x, gaps, np.nan), np.insert(np.where(y == 0, np.nan, np.abs(y)), gaps, np.nan)
 
 
 def _lit_label(result: Result) -> str:

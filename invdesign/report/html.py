@@ -355,6 +355,10 @@ def _slices(folder: RunFolder, result: Mapping[str, Any]) -> str:
     return _section("Slices through the optimum", _image(folder, "slices", caption))
 
 
+SLICE_DECADES = 2.0
+"""Of a figure that slices show; what lies lower is bad for certain, and would flatten all others."""
+
+
 def _slices_figure(table: dict[str, np.ndarray], result: Mapping[str, Any]) -> Figure:
     names = list(dict.fromkeys(table["variable"].tolist()))
     figure, panels = small_multiples(len(names), 3.3, f"log$_{{10}}$ {_symbol(result)}")
@@ -371,6 +375,9 @@ def _slices_figure(table: dict[str, np.ndarray], result: Mapping[str, Any]) -> F
         chosen = ((result.get("design") or {}).get(name) or {}).get("optimum")
         if chosen is not None:
             axes.plot([chosen], [np.interp(chosen, x, y)], "o", mfc="none", mec="black", ms=9, mew=1)
+    finite = table["log10_figure"][np.isfinite(table["log10_figure"])]
+    if len(finite) and np.ptp(finite) > SLICE_DECADES:  # panels share their axis
+        panels[0].set_ylim(bottom=finite.max() - SLICE_DECADES)
     return figure
 
 
