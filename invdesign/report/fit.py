@@ -12,6 +12,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.stats import norm
 
 from invdesign.datasets.table import split_unit
+from invdesign.design.variables import unit_of
 from invdesign.report import html
 from invdesign.report.figures import DARK, ELECTRON, GREY, HOLE, STYLE, small_multiples
 from invdesign.report.pieces import bullets, escaped, head, image, number, paragraph, provenance, section, table, unit
@@ -120,7 +121,7 @@ def _profiles(table: dict[str, np.ndarray]) -> Figure:
         for level in (1.0, 3.84):
             axes.axhline(level, color=GREY, lw=0.7, ls="--")
         unit = str(table["unit"][own][0])
-        axes.set_xlabel(name.replace("_", " ") + ("" if unit == "1" else f" ({unit.replace('_per_', '/')})"))
+        axes.set_xlabel(name.replace("_", " ") + ("" if unit == "1" else f" ({unit})"))
         axes.set_ylim(-0.2, 6)
         axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
         axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -130,10 +131,10 @@ def _profiles(table: dict[str, np.ndarray]) -> Figure:
 def _posterior(result: Mapping[str, Any], table: dict[str, np.ndarray]) -> Figure:
     """Draws of every parameter, with the normal distribution of the linearised errors."""
     free = {name: row for name, row in result["parameters"].items() if row.get("posterior")}
+    drawn = {column.removesuffix(unit_of(column)): values for column, values in table.items()}
     figure, panels = small_multiples(len(free), 3.2, "density, over the highest")
     for axes, (name, row) in zip(panels, free.items(), strict=True):
-        pure = row["unit"] == "1"
-        draws = np.asarray(table[name if pure else f"{name}_{row['unit']}"], float)
+        draws = np.asarray(drawn[name], float)
         counts, edges = np.histogram(draws, bins=int(np.clip(np.sqrt(len(draws)), 8, 40)), density=True)
         axes.stairs(counts / counts.max(), edges, fill=True, color="#f2b8a0")
         for place, style in (
@@ -144,7 +145,7 @@ def _posterior(result: Mapping[str, Any], table: dict[str, np.ndarray]) -> Figur
         error, fine = row.get("standard_error"), np.linspace(edges[0], edges[-1], 201)
         if error and math.isfinite(error):
             axes.plot(fine, _density(fine, row) / counts.max(), color=ELECTRON, lw=1.2)
-        axes.set_xlabel(name.replace("_", " ") + ("" if pure else f" ({row['unit'].replace('_per_', '/')})"))
+        axes.set_xlabel(name.replace("_", " ") + ("" if row["unit"] == "1" else f" ({row['unit']})"))
         axes.ticklabel_format(axis="both", style="sci", scilimits=(-3, 4))
         axes.xaxis.set_major_locator(MaxNLocator(5))
     return figure
