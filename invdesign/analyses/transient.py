@@ -53,16 +53,17 @@ def pumped(system: System, moment: Moment, photons: Light) -> Moment:
 
 
 FILLING_ITERATIONS = 30
+"""Of Newton's iteration for the levels after a pump, where carriers are degenerate."""
 
 
 def _with_pairs(system: System, moment: Moment, pairs: Float[Array, " node"]) -> Float[Array, "node 3"]:
     """The unknowns with so many more electrons and holes per cm^2 at the nodes, and the same potential."""
 
     def stored(u: Array) -> tuple[Array, Array]:
+        """Carriers per cm^2 at the nodes, and their derivatives by their levels."""
         sites = [edge.site for edge in edge_states(system, u, moment.v)]
-        densities = system.join([(site.densities, site.densities * site.slopes) for site in sites])
-        numbers, by_level = (to_nodes(system.halves * each) for each in densities)
-        return numbers, by_level
+        densities, slopes = system.join([(site.densities, site.densities * site.slopes) for site in sites])
+        return to_nodes(system.halves * densities), to_nodes(system.halves * slopes)
 
     before = stored(moment.u)[0]
 

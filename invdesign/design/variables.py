@@ -43,6 +43,11 @@ class Variable(eqx.Module):
         """`_nm`, `_V`, or nothing for a pure number."""
         return unit_of(self.path)
 
+    @property
+    def unit(self) -> str:
+        """`nm`, `cm-3`, or `1` for a pure number."""
+        return unit_name(self.path)
+
 
 def plain_bounds(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping whose bounds carry the unit of its `path`, with the unit taken off. Raises `InputError` for others."""

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from invdesign.analyses.readout import Noiseless
 from invdesign.design.problem import Configuration, DesignProblem
-from invdesign.design.variables import unit_name
 from invdesign.figures.registry import FIGURES, Characterisation, evaluate_figures
 from invdesign.jobs import data, error_bars
 from invdesign.jobs.settings import OptimizeSettings
@@ -313,7 +312,7 @@ def _design(problem: DesignProblem, best: Optimum) -> dict[str, Any]:
             z = best.z[problem.names.index(name)]
             at_bound = "lower" if z <= BOUND_TOLERANCE else "upper" if z >= 1 - BOUND_TOLERANCE else None
         table[name] = {
-            "unit": unit_name(problem.variables[name].path),
+            "unit": problem.variables[name].unit,
             "path": variable.path,
             "baseline": float(problem.value(name)),
             "optimum": float(values[name]),
@@ -358,7 +357,7 @@ def _gradient(problem: DesignProblem, best: Optimum) -> dict[str, Any]:
             if abs(m * row[index]) > 1e-9
         }
         table[name] = {
-            "unit": f"1/{unit_name(problem.variables[name].path)}",
+            "unit": f"1/{problem.variables[name].unit}",
             "per_unit": float(best.gradient[index]) / span,
             "per_range": float(best.gradient[index]),
             "held_by_constraints": held,
@@ -468,7 +467,7 @@ def _slices(problem: DesignProblem, simulate: Simulation, best: Optimum) -> dict
             slack = min((limit["slack"] for limit in numbers.limits.values()), default=np.inf)
             row = (
                 name,
-                unit_name(problem.variables[name].path),
+                problem.variables[name].unit,
                 float(values[name]),
                 numbers.objective if numbers.converged else np.nan,
                 slack,

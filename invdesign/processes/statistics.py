@@ -54,12 +54,17 @@ def neutral_level(
 
     Densities of states as ln of cm^-3, `gap` over kT.
     """
-    donors, acceptors = jnp.maximum(doping, 0.0), jnp.maximum(-doping, 0.0)
+
+    def log_or_nothing(density: Array) -> Array:
+        return jnp.where(density > 0, jnp.log(jnp.where(density > 0, density, 1.0)), -jnp.inf)
+
+    log_donors, log_acceptors = log_or_nothing(doping), log_or_nothing(-doping)
 
     def excess(level: Array) -> Array:
-        n = jnp.exp(log_nc + level + log_free(level))
-        p = jnp.exp(log_nv - gap - level + log_free(-gap - level))
-        return jnp.log((n + acceptors) / (p + donors))
+        # of n + acceptors over p + donors, by logarithms: in the cold all of them may be too small for numbers
+        log_n = log_nc + level + log_free(level)
+        log_p = log_nv - gap - level + log_free(-gap - level)
+        return jnp.logaddexp(log_n, log_acceptors) - jnp.logaddexp(log_p, log_donors)
 
     def newton(function: Callable, start: Array) -> Array:
         def improve(_: Int[Array, ""], level: Array) -> Array:

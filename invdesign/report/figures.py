@@ -555,9 +555,9 @@ def noise(tables: Tables, result: Result) -> Figure:
     for key, colour in zip(visible, QUALITATIVE * 3, strict=False):
         label = key.removesuffix(SUFFIX).replace("_", " ")
         grid[0].plot(part["frequency_Hz"], np.where(part[key] > 0, part[key], np.nan), color=colour, label=label)
-    _log_y(grid[0], total, *(part[key] for key in visible), decades=10, headroom=5)
-    # four decades below the total, wherever that is
-    grid[0].set_ylim(bottom=min([grid[0].get_ylim()[0], *(1e-4 * total[total > 0])]))
+    # at least four decades below the total, wherever that is
+    span = np.ptp(np.log10(total[total > 0])) if np.any(total > 0) else 0.0
+    _log_y(grid[0], total, *(part[key] for key in visible), decades=max(10.0, span + 4), headroom=5)
     grid[0].set(xlabel="frequency (Hz)", ylabel="$S_I$ (A²/Hz)", title=f"by process, {_volts(bias)}")
     _each_bias(grid[1], table, "frequency_Hz", "total_A_per_rtHz")
     _log_y(grid[1], table["total_A_per_rtHz"], decades=None, headroom=2)

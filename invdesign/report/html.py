@@ -351,7 +351,10 @@ def _slices(folder: RunFolder, result: Mapping[str, Any]) -> str:
         return ""
     with matplotlib.rc_context(STYLE):
         folder.save_figure("slices", _slices_figure(table, result))
-    caption = "The figure along every variable through the optimum (circle); hollow points violate a constraint."
+    caption = (
+        "The figure along every variable through the optimum (circle), down to a hundredth of the best; hollow points "
+        "violate a constraint."
+    )
     return _section("Slices through the optimum", _image(folder, "slices", caption))
 
 

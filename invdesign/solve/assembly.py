@@ -352,10 +352,9 @@ def edge_state(
     """Sites and hops of edges; `x` holds the unknowns of both nodes, `v` is the junction voltage."""
     psi, phi_n, phi_p = x
     length = jnp.sum(halves, axis=0)
-    affinity, gap = bulk.electron_affinity / kT, bulk.band_gap / kT
     field = -(psi[1] - psi[0]) * kT / length
-    (log_n, log_p), degenerate = _log_densities(bulk, psi + affinity - phi_n, (v + phi_p) - psi - affinity - gap)
-    log_ni2 = bulk.log_nc + bulk.log_nv - gap
+    (log_n, log_p), degenerate = _log_densities(bulk, kT, x, v)
+    log_ni2 = bulk.log_nc + bulk.log_nv - bulk.band_gap / kT
     if degenerate is not None:
         log_ni2 += jnp.sum(degenerate.log_free, axis=0)
     splitting = v + phi_p - phi_n
@@ -366,9 +365,12 @@ def edge_state(
 
 
 def _log_densities(
-    bulk: Bulk, electrons: Float[Array, "*any"], holes: Float[Array, "*any"]
+    bulk: Bulk, kT: Float[Array, ""], x: Float[Array, "3 *any"], v: Float[Array, ""]
 ) -> tuple[tuple[Float[Array, "*any"], Float[Array, "*any"]], Degeneracy | None]:
-    """ln of both densities (cm^-3) by their levels over kT, from the band edges inwards."""
+    """ln of both densities (cm^-3) at these unknowns of a node."""
+    psi, phi_n, phi_p = x
+    affinity, gap = bulk.electron_affinity / kT, bulk.band_gap / kT
+    electrons, holes = psi + affinity - phi_n, (v + phi_p) - psi - affinity - gap
     if not bulk.fermi_dirac:
         return (bulk.log_nc + electrons, bulk.log_nv + holes), None
     degenerate = degeneracy(jnp.stack([electrons, holes]))
@@ -797,10 +799,7 @@ def to_nodes(ends: Inexact[Array, "*any 2 edge"]) -> Inexact[Array, "*any node"]
 
 def _metal_densities(system: System, side: int, v: Array) -> Float[Array, "2"]:
     """Carrier densities (cm^-3) at equilibrium with the metal of a contact."""
-    psi, phi_n, phi_p = system.boundary(side, v)
-    bulk, kT = system.contact_bulks[side], system.kT
-    conduction, valence = bulk.electron_affinity / kT, (bulk.electron_affinity + bulk.band_gap) / kT
-    return jnp.exp(jnp.stack(_log_densities(bulk, psi + conduction - phi_n, (v + phi_p) - psi - valence)[0]))
+    return jnp.exp(jnp.stack(_log_densities(system.contact_bulks[side], system.kT, system.boundary(side, v), v)[0]))
 
 
 def contact_affinities(system: System, side: int, u: Float[Array, "3"], v: Array) -> Float[Array, "2"]:

@@ -230,10 +230,10 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
         edges = edge_linearisation(bulk, kT, halves, x, host, light, landing, v, past)
         return edges, carriers_gained(halves, site, moved, change.v)
 
-    light, moved = target.light, edge_unknowns(change.u)
-    around = light.host, light.dots, arrivals(system, u), start.dots, gained.dots, moved
-    edges, grown = zip(*over_states(system, kernel, u, v, *around), strict=True)
-    edges, carriers, psi = list(edges), system.join(grown), moved[0]
+    light, by_edge = target.light, edge_unknowns(change.u)
+    around = light.host, light.dots, arrivals(system, u), start.dots, gained.dots, by_edge
+    parts = over_states(system, kernel, u, v, *around)
+    edges, carriers, psi = [part for part, _ in parts], system.join([grown for _, grown in parts]), by_edge[0]
     balance = join_balances(system, u, [part.balance for part in edges])
     displacement = system.join([part.along[0, 0] for part in edges]) * (psi[0] - psi[1])
     dots = system.join([_change(system, part) for part in edges])

@@ -22,7 +22,7 @@ from invdesign.analyses.illumination import absorption, photon_flux
 from invdesign.analyses.transient import transient_absorption
 from invdesign.constants import ELEMENTARY_CHARGE_C, VACUUM_PERMITTIVITY_F_PER_CM
 from invdesign.device.illumination import Monochromatic
-from invdesign.processes.statistics import degeneracy
+from invdesign.processes.statistics import degeneracy, neutral_level
 from invdesign.solve.stepping import TransientStatus
 
 STATISTICS = {"carrier_statistics": "fermi_dirac"}
@@ -65,6 +65,12 @@ def test_the_voltage_built_into_a_degenerate_junction():
     built_in = float(solver.rest.state.u[0, 0] - solver.rest.state.u[-1, 0])
     levels = level_of(3e20 / SILICON["conduction_dos_cm3"]) + level_of(1e20 / SILICON["valence_dos_cm3"])
     assert built_in == pytest.approx(SILICON["band_gap_eV"] / float(solver.system.kT) + levels, abs=0.03)
+
+
+def test_the_neutral_level_of_a_pure_semiconductor_in_the_cold():
+    """No doping, a gap of 1800 kT (1.6 eV at 10 K): eta = -E_g/2kT + ln(N_v/N_c)/2, though n is no float64. 1e-12."""
+    found = neutral_level(*(jnp.asarray(x) for x in (40.0, 42.0, 1800.0, 0.0, -880.0)))
+    assert float(found) == pytest.approx(-899.0, rel=1e-12)
 
 
 def test_degenerate_carriers_screen_over_the_length_of_thomas_and_fermi():
