@@ -14,7 +14,18 @@ from invdesign.analyses.response import quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
 from invdesign.analyses.transient import light_pulse
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.device.device import Contact, Contacts, Device, Injection, Layer, Ohmic, Schottky, Shunt, Terminals
+from invdesign.device.device import (
+    Contact,
+    Contacts,
+    Device,
+    Injection,
+    InjectionTraps,
+    Layer,
+    Ohmic,
+    Schottky,
+    Shunt,
+    Terminals,
+)
 from invdesign.materials.mixing import MaxwellGarnett
 from invdesign.materials.optical import Constant, MapbHalideSpectrum
 from invdesign.materials.quantum_dots import Dots, DotsInHost, DotTraps, Local, MapbHalide, Tunnelling
@@ -194,7 +205,7 @@ def degenerate_diode(absorber_nm: float = 200.0, tunnelling: Tunnelling | None =
     return stack((40.0, n), (absorber_nm, film), (40.0, p), **other)
 
 
-def injecting_diode(work_function_eV: float = 4.5, **other: Any) -> Device:
+def injecting_diode(work_function_eV: float = 4.5, traps: InjectionTraps | None = None, **other: Any) -> Device:
     """Titania / dots in perovskite / perovskite between metals; the right one injects electrons under reverse bias.
 
     Slowly, so that the current is what it emits and not what drift takes away from it.
@@ -202,11 +213,16 @@ def injecting_diode(work_function_eV: float = 4.5, **other: Any) -> Device:
     injecting = Schottky(
         work_function_eV=work_function_eV,
         electron_velocity_cm_per_s=1e5,
-        injection=Injection(image_permittivity=6.0),
+        injection=Injection(image_permittivity=6.0, traps=traps),
     )
     metals = (Schottky(work_function_eV=4.2, injection=Injection()), injecting)
     layers = ((40.0, material(TITANIA)), (200.0, dot_film()), (40.0, material(HALIDE)))
     return stack(*layers, contacts=metals, **other)
+
+
+def barrier_traps(density_cm3: float = 1e19) -> InjectionTraps:
+    """Traps 0.25 eV below the band, in the first 4 nm at a metal, through which most of `injecting_diode` injects."""
+    return InjectionTraps(density_cm3=density_cm3, depth_eV=0.25, extent_nm=4.0)
 
 
 def traps(per_dot: float = 0.3, seconds: float = 1e-12, level_eV: float = 0.05, charge: str = "acceptor") -> DotTraps:

@@ -157,13 +157,13 @@ class Unthrottled(Recombination):
 
 @eqx.filter_jit
 def fano_factors(system: System, state: State, light: Light) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """S_I/2qI of all jumps at zero frequency, without the shunt: as it is, and of carriers that cross independently.
+    """S_I/2qI of all jumps within the junction at zero frequency: as it is, and of carriers that cross independently.
 
     Generation that slows down when carriers are about (the denominator of Shockley, Read and Hall) makes the first less
     than 1. The second leaves that response out of the linearisation. Where both agree, carriers are independent, and
     a saturated junction must have 1.
     """
-    system = eqx.tree_at(lambda s: s.shunt_conductance_S, system, jnp.zeros(()))
+    system = eqx.tree_at(lambda s: (s.shunt_conductance_S, s.leaks), system, (jnp.zeros(()), ()))
 
     def independent(bulk: Bulk) -> Bulk:
         processes = tuple(Unthrottled(process=process) for process in bulk.recombination)

@@ -103,6 +103,10 @@ def noise(small: SmallSignal, transfer: Transfer, shunt: Shunt | None = None) ->
     by_process["series resistance"] = 4 * kT_joule * system.series_resistance_ohm * _square(transfer.admittance)
     fano = 1.0 if shunt is None else shunt.fano
     excess = 1 - fano + fano * x_coth_x(state.v / 2)
+    if system.leaks:
+        shots = sum(leak.both_ways(state.u[:, 0], state.v, system.kT) for leak in system.leaks)
+        charge = 2 * ELEMENTARY_CHARGE_C**2 * system.area_cm2
+        by_process["leakage of layers"] = charge * shots * _square(transfer.parallel)
     by_process["shunt"] = 4 * kT_joule * system.shunt_conductance_S * excess * _square(transfer.parallel)
     if shunt is not None:
         relative = shunt.flicker_cm2 / (system.area_cm2 * frequency**shunt.flicker_exponent)

@@ -48,9 +48,9 @@ class OperatingPoint(eqx.Module):
 
     @property
     def current_A(self) -> Float[Array, ""]:
-        """Terminal current into the anode, shunt included."""
+        """Terminal current into the anode, with what flows beside the junction."""
         edges = balance(self.system, self.state.u, self.state.v, self.light)
-        return terminal_current_A(self.system, edges, self.state.v)
+        return terminal_current_A(self.system, self.state, edges)
 
     @property
     def current_density_A_per_cm2(self) -> Float[Array, " edge"]:
@@ -154,7 +154,7 @@ def sweep_system(
         edges = balance(system, outcome.state.u, outcome.state.v, light)
         flows = edges.conduction
         spread = (jnp.max(flows) - jnp.min(flows)) / jnp.maximum(jnp.abs(jnp.mean(flows)), 1e-300)
-        return terminal_current_A(system, edges, outcome.state.v), spread, outcome.state
+        return terminal_current_A(system, outcome.state, edges), spread, outcome.state
 
     current, spread, state = jax.vmap(finish)(walked, voltage_V)
     return Sweep(voltage_V, current, spread, walked.status, state)

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from invdesign.constants import BOLTZMANN_EV_PER_K, CM_PER_NM
+from invdesign.constants import BOLTZMANN_EV_PER_K, CM_PER_NM, ELEMENTARY_CHARGE_C
 from invdesign.device.illumination import Dark, Illumination
 from invdesign.device.mesh import INNER, OUTER, Mesh, layer_mesh
 from invdesign.device.uncertainty import Uncertainty
 from invdesign.materials.optical import require
 from invdesign.materials.semiconductor import REFERENCE_K, Bulk, Electrical, Material
-from invdesign.processes.field_emission import ContactBarrier
+from invdesign.processes.field_emission import BarrierTraps, ContactBarrier, FowlerNordheim
 from invdesign.processes.recombination import SurfaceRecombination
 from invdesign.processes.statistics import neutral_level
 from invdesign.schema import InputError, choice, find_number, quantity, setting
@@ -49,6 +49,22 @@ class Surface(eqx.Module):
         )
 
 
+class LayerLeakage(eqx.Module):
+    """Soft breakdown of a layer: under reverse bias its field lets A F^2 exp(-B/F) pass beside the junction.
+
+    F is the field at one of its faces, where it drives carriers the way of a reverse current. Carriers jump from
+    contact to contact, at this rate and at exp(qV/kT) times as much back (see `solve.leakage`).
+    """
+
+    prefactor_A_per_V2: Float[Array, ""] = quantity("A/V2", lower=0, doc="A of J = A F^2 exp(-B/F)")
+    critical_field_V_per_cm: Float[Array, ""] = quantity("V/cm", lower=0, upper=1e9, open_lower=True, doc="B")
+    face: str = choice("left", "right", default="left", doc="where the field is taken")
+
+    def process(self) -> FowlerNordheim:
+        """The law of its rate."""
+        return FowlerNordheim(self.prefactor_A_per_V2 / ELEMENTARY_CHARGE_C, self.critical_field_V_per_cm)
+
+
 class Layer(eqx.Module):
     """A slab of one material."""
 
@@ -68,6 +84,7 @@ class Layer(eqx.Module):
     )
     left_surface: Surface | None = None
     right_surface: Surface | None = None
+    leakage: LayerLeakage | None = None
 
 
 class Contact(eqx.Module):
@@ -114,8 +131,24 @@ class Ohmic(Contact):
         return neutral_level(bulk.log_nc, bulk.log_nv, 2 * half_gap, bulk.doping, potential + edge) - edge
 
 
+class InjectionTraps(eqx.Module):
+    """Traps in front of a metal, by way of which carriers tunnel into the band (see `BarrierTraps`)."""
+
+    density_cm3: Float[Array, ""] = quantity("cm-3", lower=0, upper=1e22, open_lower=True, doc="of traps")
+    depth_eV: Float[Array, ""] = quantity(
+        "eV", lower=0, upper=5, open_lower=True, doc="below the conduction band; those of holes above the valence band"
+    )
+    extent_nm: Float[Array, ""] = quantity(
+        "nm", lower=0, upper=100, open_lower=True, default=5.0, doc="how far from the metal there are traps"
+    )
+    attempt_rate_per_s: Float[Array, ""] = quantity(
+        "1/s", lower=0, open_lower=True, default=1e12, doc="rate of a jump in or out without a barrier"
+    )
+
+
 class Injection(eqx.Module):
-    """What the field at a metal does to its barriers: image-force lowering and tunnelling (see `ContactBarrier`)."""
+    """What the field at a metal does to its barriers: image-force lowering and tunnelling, straight or by way of traps
+    (see `ContactBarrier`)."""
 
     tunnelling_mass: Float[Array, ""] = quantity(
         "m0", lower=0, upper=100, open_lower=True, default=0.2, doc="of electrons and holes in the barrier"
@@ -124,10 +157,18 @@ class Injection(eqx.Module):
         "1", lower=1, upper=1e4, default=None, doc="seen by the image charge; without it the layer's static one"
     )
 
-    def barrier(self, height_eV: Float[Array, ""], bulk: Bulk) -> ContactBarrier:
-        """The barrier of one kind of carrier to a layer."""
+    traps: InjectionTraps | None = None
+
+    def barrier(self, height_eV: Float[Array, ""], bulk: Bulk, supply: Float[Array, ""]) -> ContactBarrier:
+        """The barrier of one kind of carrier to a layer; `supply` is the metal's emission if there were none (velocity
+        times density of states, cm^-2 s^-1)."""
         permittivity = bulk.permittivity if self.image_permittivity is None else self.image_permittivity
-        return ContactBarrier(jnp.maximum(height_eV, LOWEST_BARRIER_EV), self.tunnelling_mass, permittivity)
+        traps = self.traps
+        if traps is not None:
+            extent_cm = CM_PER_NM * traps.extent_nm
+            jumps_per_supply = traps.attempt_rate_per_s * traps.density_cm3 * extent_cm / supply
+            traps = BarrierTraps(traps.depth_eV, extent_cm, jumps_per_supply)
+        return ContactBarrier(jnp.maximum(height_eV, LOWEST_BARRIER_EV), self.tunnelling_mass, permittivity, traps)
 
 
 class Schottky(Contact):
@@ -162,8 +203,10 @@ class Schottky(Contact):
         if self.injection is None:
             return super().enhancement(bulk, inward_field, kT)
         electron = self.work_function_eV - bulk.electron_affinity
-        barriers = [self.injection.barrier(height, bulk) for height in (electron, bulk.band_gap - electron)]
-        return barriers[0].enhancement(-inward_field, kT), barriers[1].enhancement(inward_field, kT)
+        supplies = [v * jnp.exp(states) for v, states in zip(self.velocities, (bulk.log_nc, bulk.log_nv), strict=True)]
+        electrons = self.injection.barrier(electron, bulk, supplies[0])
+        holes = self.injection.barrier(bulk.band_gap - electron, bulk, supplies[1])
+        return electrons.enhancement(-inward_field, kT), holes.enhancement(inward_field, kT)
 
 
 class Contacts(eqx.Module):

@@ -218,18 +218,24 @@ def _majority_field(s: Solved) -> float:
     return crossing(s.film_field_MV_per_cm, s.eqe_over_bias(EXCITON_NM) / s.absorptance(EXCITON_NM), 0.5)
 
 
-def _tunnelling_onset(column: str, scale: float) -> Measure:
-    """Where ln(J/F^2) of the dark current begins to rise with the field and does so up to the highest bias."""
+def _tunnelling_onset(s: Solved) -> float:
+    """Reverse bias (V) from which ln(J/V^2) of the dark current rises, up to the highest one: the lowest point of a
+    parabola through the three points about it. The bias is that of the instrument, without the built-in voltage."""
+    table = s.tables["jv"]
+    reverse = np.flatnonzero(table["voltage_V"] < 0)[::-1]
+    bias = -table["voltage_V"][reverse]
+    curve = np.log(np.abs(table["dark_current_density_A_per_cm2"][reverse]) / bias**2)
+    falls = np.flatnonzero(~(np.diff(curve) > 0))
+    place = int(falls[-1]) + 1 if falls.size else 0
+    if not 0 < place < len(curve) - 1:
+        return float("nan")
+    curvature, slope, _ = np.polyfit(bias[place - 1 : place + 2] - bias[place], curve[place - 1 : place + 2], 2)
+    return float(bias[place] - slope / (2 * curvature))
 
-    def measure(s: Solved) -> float:
-        table = s.tables["jv"]
-        reverse = np.flatnonzero(table["voltage_V"] < 0)[::-1]  # from weak to strong fields
-        rises = np.diff(table["dark_ln_J_per_F2"][reverse]) > 0
-        falling = np.flatnonzero(~rises)
-        start = int(falling[-1]) + 1 if falling.size else 0
-        return float(scale * table[column][reverse[start]]) if start < len(rises) else float("nan")
 
-    return measure
+def _onset_field(s: Solved) -> float:
+    """That bias over the thickness of the film, MV/cm."""
+    return 1e-6 * _tunnelling_onset(s) / float(s.device.thickness_cm(s.film_name))
 
 
 def _breakdown(s: Solved) -> float:
@@ -396,8 +402,8 @@ MEASURES: dict[str, Measure] = {
     "crossover_field": _crossover,
     "capture_change": _capture_change,
     "majority_collected": _majority_field,
-    "tunnelling_onset_field": _tunnelling_onset("mean_field_V_per_cm", 1e-6),
-    "tunnelling_onset_bias": _tunnelling_onset("voltage_V", -1.0),
+    "tunnelling_onset_field": _onset_field,
+    "tunnelling_onset_bias": _tunnelling_onset,
     "breakdown_bias": _breakdown,
     "fast_decay_rest": _bleach_decay(0.0, 164.0),
     "fast_decay_field": _bleach_decay(PULSE_FIELD, 76.0),
@@ -478,7 +484,7 @@ LOCAL = "tunnelling that lands behind the barrier (off by default): locally the 
 INJECTION = "contacts that inject, which the default device does not have"
 FLICKER = "1/f noise at 0 V, which a device cannot have: that of an instrument (readout)"
 IONS = "mobile ions (none in the default device)"
-LEAKAGE = "injection or leakage that grows with the field: the dark current is an ohmic shunt"
+LEAKAGE = "leakage that grows with the field (an option of a layer): the dark current is an ohmic shunt"
 REUNION = "a loss besides that of excitons: carriers caught in different dots, or set free again, have to meet first"
 RECAPTURE = "tunnelling that lands behind the barrier and is recaptured less (an option, off by default)"
 MISSING: dict[str, str] = {

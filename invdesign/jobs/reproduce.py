@@ -5,7 +5,11 @@ A statement is met, not met, or not in the model. Those that exclude each other 
 the same device with a few numbers changed, each to keep the other side of a conflict.
 """
 
-from collections.abc import Mapping
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +19,7 @@ from invdesign.analyses.readout import Readout
 from invdesign.device.device import Device
 from invdesign.jobs import data
 from invdesign.jobs.measures import INPUTS, LACKS, MEASURES, MISSING
-from invdesign.jobs.reproduction import Compared, Solved, bleaches, compare, films, local_fields, read_by, solve
+from invdesign.jobs.reproduction import Solved, bleaches, compare, films, local_fields, read_by, solve
 from invdesign.jobs.settings import ReproduceSettings
 from invdesign.jobs.simulate import SCHEMA, warnings as limits_of_the_model
 from invdesign.jobs.tables import TABLES, all_tables
@@ -29,6 +33,8 @@ from invdesign.run.progress import Reporter
 from invdesign.schema import InputError, altered, write
 
 MET, NOT_MET, NOT_IN_MODEL = "met", "not met", "not in the model"
+MOST_AT_ONCE = 4
+"""Devices solved at the same time, each of which takes up to 2 GB."""
 SHORTEST_NM, LONGEST_NM = 350.0, 1600.0
 """Light that is asked for: the spectra, and the films of Fig. 1c."""
 OWN_TABLES = {
@@ -124,23 +130,33 @@ def run(settings: ReproduceSettings, folder: RunFolder | None, console: Console)
 def _solve(
     settings: ReproduceSettings, others: Mapping[str, Device], console: Console
 ) -> tuple[Solved, dict[str, Solved]]:
-    """The device and its alternatives; comparison devices are the same for all, read by the instrument of each."""
-    found: dict[str, Solved] = {}
-    with Reporter(console, "devices solved", len(settings.compared) + 1 + len(others)) as reporter:
-        compared: dict[str, Compared] = {}
-        for name, device in settings.compared.items():
-            compared[name] = compare(device, settings.readout)
-            reporter.update(len(compared), now=name)
-        solved = solve(settings.device, compared, settings.readout)
-        instruments = readouts(settings)
-        for name, device in others.items():
-            reporter.update(len(compared) + 1 + len(found), now=name)
-            readout = instruments[name]
-            same = write(readout) == write(settings.readout)
-            read = compared if same else {n: read_by(compared[n], one, readout) for n, one in settings.compared.items()}
-            found[name] = solve(device, read, readout)
-        reporter.update(len(compared) + 1 + len(found), now="all")
-    return solved, found
+    """The device and its alternatives, with the comparison devices as the instrument of each reads them.
+
+    Several at a time: a solve keeps one core busy, and compiled programs are shared.
+    """
+    instruments = readouts(settings)
+    tasks: dict[str, Callable[[], Any]] = {"device": partial(solve, settings.device, settings.readout)}
+    tasks |= {f"compared.{name}": partial(compare, one, settings.readout) for name, one in settings.compared.items()}
+    tasks |= {f"alternatives.{name}": partial(solve, one, instruments[name]) for name, one in others.items()}
+    done: dict[str, Any] = {}
+    pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_AT_ONCE))
+    with Reporter(console, "devices solved", len(tasks)) as reporter:
+        try:
+            names = {pool.submit(task): name for name, task in tasks.items()}
+            for future in as_completed(names):
+                done[names[future]] = future.result()
+                reporter.update(len(done), solved=names[future])
+        finally:
+            pool.shutdown(cancel_futures=True)
+    compared = {name: done[f"compared.{name}"] for name in settings.compared}
+
+    def with_compared(solved: Solved, readout: Readout) -> Solved:
+        same = write(readout) == write(settings.readout)
+        read = compared if same else {n: read_by(compared[n], one, readout) for n, one in settings.compared.items()}
+        return dataclasses.replace(solved, compared=read)
+
+    alternative = {name: with_compared(done[f"alternatives.{name}"], instruments[name]) for name in others}
+    return with_compared(done["device"], settings.readout), alternative
 
 
 def answer(row: Statement, solved: Solved) -> Answer:

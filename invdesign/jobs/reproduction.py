@@ -178,14 +178,17 @@ def measured_noise(run: Simulation, reverse_bias_V: float) -> tuple[np.ndarray, 
     return run.by_frequency.frequency_Hz[rows], np.sqrt(density[rows])
 
 
-def solve(device: Device, compared: Mapping[str, Compared], readout: Readout) -> Solved:
-    """Solve a device with dots; devices of the same structure share their compiled programs."""
+def solve(device: Device, readout: Readout) -> Solved:
+    """Solve a device with dots, to be compared with no other one yet.
+
+    Devices of the same structure share their compiled programs.
+    """
     ask = dataclasses.replace(ASK, readout=readout)
     run = simulate(device, ask)
     cold = simulate(dataclasses.replace(device, temperature_K=device.temperature_K - COOLING_K), ask)
     tables = {name: table for name, make in TABLES.items() if (table := make(run)) is not None}
     switched = followed_pulse(device, READ_BIAS_V, LASER_NM, ASK.irradiance_W_per_cm2, SWITCHED_S, ASK.load_ohm)
-    solved = Solved(run, cold, linearity(device), compared, tables, switched, {})
+    solved = Solved(run, cold, linearity(device), {}, tables, switched, {})
     strong = crossing(solved.reverse_bias_V, solved.film_field_MV_per_cm, PULSE_FIELD)
     biases = {0.0: 0.0} | ({PULSE_FIELD: strong} if np.isfinite(strong) else {})
     pumped = {(pump, field): _pumped(device, pump, bias) for pump in FLUENCE for field, bias in biases.items()}

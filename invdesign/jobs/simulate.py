@@ -169,10 +169,10 @@ def warnings(run: Simulation) -> Iterator[str]:
             f"at {run.ask.read_wavelength_nm:g} nm the active layers absorb only {absorbed:.2g} of the light, so "
             "that the figures of merit say little; choose another objective.wavelength_nm"
         )
-    if device.terminals.shunt is None:
+    if device.terminals.shunt is None and all(device.layers[name].leakage is None for name in device.order):
         yield (
-            "nothing leaks past the layers (terminals.shunt is null): dark current and noise are lower limits, "
-            "detectivity is an upper one"
+            "nothing leaks past the layers (terminals.shunt is null, and no layer has leakage): dark current and noise "
+            "are lower limits, detectivity is an upper one"
         )
     biases = -run.voltage_V[run.voltage_V <= 0][::-1] + 0.0
     for name in device.electrical:
@@ -183,7 +183,7 @@ def warnings(run: Simulation) -> Iterator[str]:
             first = biases[beyond[0]]
             yield (
                 f"{name}: the peak field exceeds the breakdown field, {limit:.3g} V/cm, from {first:g} V reverse "
-                f"({peak[beyond[0]]:.3g} V/cm); breakdown is not in the model"
+                f"({peak[beyond[0]]:.3g} V/cm); of breakdown the model has only what `leakage` of a layer says"
             )
         material = dotted(device).get(name)
         if material is None:

@@ -20,6 +20,7 @@ from invdesign.constants import (
 )
 
 _QUADRATURE = tuple(map(tuple, np.polynomial.legendre.leggauss(16)))
+_FINE_QUADRATURE = tuple(map(tuple, np.polynomial.legendre.leggauss(48)))
 NEGLIGIBLE = 36.0
 """The integral over the barrier ends where its integrand has fallen to exp(-36)."""
 
@@ -41,6 +42,11 @@ def _strength(field: Float[Array, "..."]) -> Float[Array, "..."]:
     """The field that tunnelling sees, between its floor and its ceiling."""
     squared = _limited(field) ** 2
     return squared / jnp.sqrt(squared + FIELD_FLOOR_V_PER_CM**2)
+
+
+def _from_rest(field: Float[Array, "..."]) -> Float[Array, "..."]:
+    """A factor F^2 at weak fields, for what shall have no infinite curvature where the field turns round; else 1."""
+    return field**2 / (field**2 + FIELD_FLOOR_V_PER_CM**2)
 
 
 def through_triangle(
@@ -138,6 +144,57 @@ def lever_arm(diameter_nm: Float[Array, ""], field_ratio: Float[Array, ""]) -> F
     return 0.5 * diameter_nm * CM_PER_NM * field_ratio
 
 
+class BarrierTraps(eqx.Module):
+    """Traps in the barrier of a metal: carriers tunnel into them and leave them for the band.
+
+    At x from the metal a trap lies phi_t below the band, E = phi - phi_t - qFx above the metal's Fermi level. The metal
+    fills it through the barrier in front of it, at c = nu f(E) exp(-2 S(x)) with Fermi's f and the action S =
+    sqrt(2m)/hbar int_0^x sqrt(phi_t + qF(x - x')) dx'; it empties into the band over and through what is left, at e =
+    nu exp(-phi_t/kT) H_t(F), H_t that of a triangle of phi_t. The metal also takes back, so that a trap passes
+    f c e/(c + e), c without f (two-step tunnelling: Fleischer, Lai and Cheng, J. Appl. Phys. 72, 5711, 1992). The
+    charge of the traps is left out.
+    """
+
+    depth: Float[Array, "..."]
+    """phi_t, eV."""
+    extent_cm: Float[Array, "..."]
+    """There are traps from the metal up to here."""
+    jumps_per_supply: Float[Array, "..."]
+    """nu times the traps per area, over the metal's emission if there were no barrier."""
+
+    def share(
+        self, barrier: Float[Array, ""], mass: Float[Array, ""], field: Float[Array, ""], kT: Float[Array, ""]
+    ) -> Float[Array, ""]:
+        """What passes through the traps over thermionic emission at zero field; `field` (V/cm) is not negative."""
+        nodes, weights = (np.asarray(column) for column in _FINE_QUADRATURE)
+        x = self.extent_cm * (nodes + 1) / 2
+        drop = _strength(field) * x
+        wave = jnp.sqrt(2 * mass * ELECTRON_MASS_KG * ELEMENTARY_CHARGE_C) / HBAR_J_S / 100  # 1/(cm V^0.5)
+        near, far = jnp.sqrt(self.depth), jnp.sqrt(self.depth + drop)
+        action = wave * x * 2 / 3 * (far**2 + far * near + near**2) / (far + near)
+        through = through_triangle(self.depth, mass, field, kT) * _from_rest(field)
+        log_in, log_out = -2 * action, jnp.log1p(through) - self.depth / kT
+        above = (barrier - self.depth - drop) / kT
+        log_filled = barrier / kT - jnp.logaddexp(0.0, above)  # f over exp(-phi/kT)
+        passed = jnp.exp(log_filled + log_in + log_out - jnp.logaddexp(log_in, log_out))
+        return self.jumps_per_supply * jnp.sum(passed * weights) / 2
+
+
+class FowlerNordheim(eqx.Module):
+    """Carriers that a field pulls through a barrier, A F^2 exp(-B/F) (1928, DOI 10.1098/rspa.1928.0091)."""
+
+    prefactor: Float[Array, ""]
+    """A, 1/(s V^2)."""
+    critical_field: Float[Array, ""]
+    """B, V/cm."""
+
+    def rate(self, pull: Float[Array, ""]) -> Float[Array, ""]:
+        """Carriers per cm^2 and second; none where the field (V/cm) is not positive."""
+        pulled = pull > 0
+        field = jnp.where(pulled, pull, 1.0)
+        return jnp.where(pulled, self.prefactor * field**2 * jnp.exp(-self.critical_field / field), 0.0)
+
+
 class ContactBarrier(eqx.Module):
     """Emission of a carrier from a metal over and through the barrier to a semiconductor.
 
@@ -160,6 +217,8 @@ class ContactBarrier(eqx.Module):
     """Tunnelling mass over the electron mass."""
     permittivity: Float[Array, "..."]
     """Relative permittivity that the image charge sees."""
+    traps: BarrierTraps | None = None
+    """A way besides, added to H."""
 
     def lowering(self, pull: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
         """dphi/kT; never more than the barrier, and faded out as F^3 below 1 kV/cm, where its slope is infinite."""
@@ -174,5 +233,7 @@ class ContactBarrier(eqx.Module):
         the metal."""
         lowering, field = self.lowering(pull, kT), jnp.maximum(pull, 0.0)
         through = through_triangle(self.barrier, self.mass, field, kT, lowering)
-        # once more by F^2, so that no curvature is infinite where the field turns round
-        return jnp.exp(lowering) + through * field**2 / (field**2 + FIELD_FLOOR_V_PER_CM**2)
+        straight = jnp.exp(lowering) + through * _from_rest(field)
+        if self.traps is None:
+            return straight
+        return straight + self.traps.share(self.barrier, self.mass, field, kT)

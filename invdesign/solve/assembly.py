@@ -40,6 +40,7 @@ from invdesign.processes.site import Site
 from invdesign.processes.statistics import Degeneracy, degeneracy, log_free
 from invdesign.processes.transport import Hop, hop
 from invdesign.solve.landing import Arrival, FarRows, Places, arrival, places
+from invdesign.solve.leakage import Leak
 from invdesign.solve.tridiagonal import BlockTridiagonal, eliminate
 
 
@@ -92,6 +93,8 @@ class System(eqx.Module):
     area_cm2: Float[Array, ""]
     series_resistance_ohm: Float[Array, ""]
     shunt_conductance_S: Float[Array, ""]
+    leaks: tuple[Leak, ...]
+    """Layers that break down softly."""
     ionic: tuple[IonicLayer, ...]
     """Layers with ions at rest under the bias and the light of the operating point."""
     frozen_charge: Float[Array, "2 edge"]
@@ -217,6 +220,12 @@ def discretise(device: Device) -> System:
     for layer, end, count in zip(layers, ends, counts, strict=True):
         if isinstance(layer.material, Electrical) and layer.material.ions is not None:
             ionic.append(IonicLayer(layer.material.ions, (end - count, end)))
+    leaks = []
+    for layer, parts, end, count in zip(layers, halves, ends, counts, strict=True):
+        if layer.leakage is not None:
+            inside = 0 if layer.leakage.face == "left" else count - 1
+            direction = 1 if device.anode == "right" else -1
+            leaks.append(Leak(layer.leakage.process(), jnp.sum(parts[:, inside]), end - count + inside, direction))
     contacts = (device.contacts.left, device.contacts.right)
     outermost = (bulks[0], bulks[-1])
     finest = max(device.active, key=lambda name: device.layers[name].edges)
@@ -231,6 +240,7 @@ def discretise(device: Device) -> System:
         device.area_cm2,
         device.terminals.series_resistance_ohm,
         device.shunt_conductance_S_per_cm2 * device.area_cm2,
+        tuple(leaks),
         tuple(ionic),
         jnp.zeros((2, sum(counts))),
         tuple(counts),
@@ -851,6 +861,12 @@ def boundary_rows(
 def free_rows(system: System, side: int) -> Float[Array, "3"]:
     """1 for the rows of a boundary node that are balances, 0 for those that pin an unknown to its contact."""
     return jnp.asarray([0.0, 0.0, 0.0] if system.contacts[side].velocities is None else [0.0, 1.0, 1.0])
+
+
+def current_beside_A(system: System, u: Float[Array, "node 3"], v: Float[Array, ""]) -> Float[Array, ""]:
+    """Current into the anode (A) beside the junction: through the shunt and through leaking layers."""
+    leaked = sum((leak.net(u[:, 0], v, system.kT) for leak in system.leaks), jnp.zeros(()))
+    return system.shunt_conductance_S * v * system.kT + ELEMENTARY_CHARGE_C * system.area_cm2 * leaked
 
 
 def ionic_charge(

@@ -26,6 +26,7 @@ from invdesign.solve.assembly import (
     balance,
     collect,
     conservation,
+    current_beside_A,
     follow,
     free_rows,
     ion_number,
@@ -99,14 +100,14 @@ class Target(eqx.Module):
     light: Light
 
 
-def terminal_current_A(system: System, edges: EdgeBalance, v: Float[Array, ""]) -> Float[Array, ""]:
-    """Current into the anode (A), shunt included, from the balances of the edges at the junction voltage `v`."""
-    return system.ampere * edges.conduction[system.read_edge] + system.shunt_conductance_S * v * system.kT
+def terminal_current_A(system: System, state: State, edges: EdgeBalance) -> Float[Array, ""]:
+    """Current into the anode (A), with what flows beside the junction, from the balances of the edges."""
+    return system.ampere * edges.conduction[system.read_edge] + current_beside_A(system, state.u, state.v)
 
 
 def current_A(system: System, state: State, light: Light) -> Float[Array, ""]:
-    """Terminal current into the anode (A) of a state, shunt included."""
-    return terminal_current_A(system, balance(system, state.u, state.v, light), state.v)
+    """Terminal current into the anode (A) of a state."""
+    return terminal_current_A(system, state, balance(system, state.u, state.v, light))
 
 
 def equations(system: System, state: State, target: Target) -> tuple[Float[Array, "node 3"], Float[Array, " global"]]:
@@ -120,7 +121,7 @@ def equations(system: System, state: State, target: Target) -> tuple[Float[Array
 def _close(
     system: System, state: State, target: Target, edges: EdgeBalance
 ) -> tuple[Float[Array, "node 3"], Float[Array, " global"]]:
-    drop = system.series_resistance_ohm * terminal_current_A(system, edges, state.v) / system.kT
+    drop = system.series_resistance_ohm * terminal_current_A(system, state, edges) / system.kT
     ions = ionic_charge(system, state.u, state.ions)
     rows = collect(system, state.u, state.v, edges, ions)
     return rows, jnp.concatenate([(state.v + drop - target.voltage)[None], conservation(system, ions)])
@@ -178,7 +179,7 @@ def bordered(
     core, column = assemble(system, u, v, rows)
     read = system.read_edge if read_edge is None else read_edge
     displacement, electrons, holes = system.join([part.along for part in edges])[..., read]
-    by_node, by_v = terminal(system, system.ampere * (holes - electrons + store * displacement), read)
+    by_node, by_v = terminal(system, u, v, system.ampere * (holes - electrons + store * displacement), read)
     off_band, where = None, landing_places(system, u)
     if far is not None and where is not None:
         taken, field = system.join([(part.balance.far, part.field) for part in edges])
@@ -195,12 +196,19 @@ def bordered(
 
 
 def terminal(
-    system: System, current: Inexact[Array, "7"], read_edge: Int[Array, ""] | int
+    system: System,
+    u: Float[Array, "node 3"],
+    v: Float[Array, ""],
+    current: Inexact[Array, "7"],
+    read_edge: Int[Array, ""] | int,
 ) -> tuple[Inexact[Array, "node 3"], Inexact[Array, ""]]:
-    """Derivative of the terminal current by all unknowns and the junction voltage, shunt included."""
-    by_node = jnp.zeros((system.nodes, 3), current.dtype)
-    by_node = by_node.at[read_edge].set(current[0:3]).at[read_edge + 1].set(current[3:6])
-    return by_node, current[6] + system.shunt_conductance_S * system.kT
+    """Derivative of the terminal current (A) by all unknowns and the junction voltage.
+
+    `current` has that of the current over `read_edge` by the unknowns of the edge.
+    """
+    by_node, by_v = jax.grad(current_beside_A, (1, 2))(system, u, v)
+    by_node = by_node.astype(current.dtype).at[read_edge].add(current[0:3]).at[read_edge + 1].add(current[3:6])
+    return by_node, current[6] + by_v
 
 
 def advance(state: State, update: State) -> State:

@@ -31,6 +31,7 @@ from invdesign.solve.assembly import (
     arrivals,
     carriers_gained,
     collect,
+    current_beside_A,
     edge_linearisation,
     edge_state,
     edge_unknowns,
@@ -247,7 +248,7 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
     still = -system.frozen_charge[None]
     nodes = collect(system, u, v, balance._replace(rows=rows), still)
     through = (balance.conduction + rate.displacement)[system.read_edge]
-    current = system.ampere * through + system.shunt_conductance_S * v * system.kT
+    current = system.ampere * through + current_beside_A(system, u, v)
     circuit = v + system.series_resistance_ohm * current / system.kT - target.voltage
     return _Trial(Moment(u, v, start.dots + dots), edges, rate, balance.conduction, nodes, circuit[None])
 
@@ -395,7 +396,7 @@ def take_step(
         rates = jax.tree.map(lambda all_, one: all_.at[index].set(one), rates, trial.rate)
         through = trial.conduction + trial.rate.displacement
         terminal = system.ampere * through[system.read_edge]
-        terminal += system.shunt_conductance_S * trial.moment.v * system.kT
+        terminal += current_beside_A(system, trial.moment.u, trial.moment.v)
         return (rates, currents.at[index].set(terminal), change, good & solved, index + 1), trial
 
     count = len(TIMES)
@@ -506,10 +507,10 @@ def integrate(
     none = jnp.zeros(system.nodes - 1)
     begin = _Loop(start, zero, first, none, zero, jnp.zeros((), int), begun)
     _, done = jax.lax.scan(interval, (begin, zero), times_s)
-    shunt = system.shunt_conductance_S * done.moment.v * system.kT
+    beside = jax.vmap(current_beside_A, (None, 0, 0))(system, done.moment.u, done.moment.v)
     return Transient(
         times_s,
-        system.ampere * done.current[:, system.read_edge] + shunt,
+        system.ampere * done.current[:, system.read_edge] + beside,
         done.charge,
         system.polarity * ELEMENTARY_CHARGE_C * done.current,
         done.moment,

@@ -178,6 +178,14 @@ BAD = {
         "device.contacts.right={kind: schottky, work_function_eV: 4.3, injection: {image_permittivity: 0.5}}",
         r"injection\.image_permittivity=0\.5: must be a finite number >= 1",
     ),
+    "traps of no depth": (
+        "device.contacts.right={kind: schottky, work_function_eV: 4.3, injection: {traps: {density_cm3: 1, depth_eV: 0}}}",  # noqa: E501
+        r"injection\.traps\.depth_eV=0: must be a finite number in eV > 0",
+    ),
+    "leakage at no face": (
+        "device.layers.n.leakage={prefactor_A_per_V2: 1e-16, critical_field_V_per_cm: 1e7, face: top}",
+        r"layers\.n\.leakage\.face=top: must be one of left, right",
+    ),
     "injection of an ohmic contact": ("device.contacts.right.injection={}", "injection is not a known key of kind oh"),
     "key of another kind": ("device.layers.p.material.optical.kind=table", r"n is not a known key of kind table"),
     "cache": ("compile_cache=maybe", "compile_cache=maybe: must be true or false"),

@@ -228,7 +228,7 @@ def test_gain_through_a_metal_that_injects():
     layers = ((50.0, host(donor_density_cm3=1e19)), (200.0, host()), (10.0, dotted(1e-3, 5e-11)), (50.0, host()))
     bench = Bench(stack(*layers, edges=(20, 60, 20, 40), contacts=(Ohmic(), metal)), -3.0)
     field, kT = bench.field(bench.system.nodes - 2), bench.system.kT
-    barrier = metal.injection.barrier(jnp.asarray(height), bench.system.contact_bulks[1])
+    barrier = metal.injection.barrier(jnp.asarray(height), bench.system.contact_bulks[1], jnp.ones(()))
     boost, slope = jax.value_and_grad(lambda pull: jnp.log(barrier.enhancement(pull, kT)))(jnp.asarray(field))
     supplied = ELEMENTARY_CHARGE_C * velocity * HOST["conduction_dos_cm3"] * np.exp(-height / bench.kT + float(boost))
     current = -bench.current()

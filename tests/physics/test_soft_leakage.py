@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import HALIDE, Solver, leaky, material, nip_cell, stack
+from sample_devices import HALIDE, SPIRO, TITANIA, Solver, leaky, lifetimes, material, nip_cell, stack
 from scipy.optimize import brentq
 
 from invdesign.analyses import checks
@@ -13,6 +13,7 @@ from invdesign.analyses.noise import noise
 from invdesign.analyses.operating_point import operate
 from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
+from invdesign.device.device import LayerLeakage
 from invdesign.processes.recombination import TunnelGeneration
 from invdesign.processes.site import Site
 
@@ -79,6 +80,61 @@ def test_a_local_process_cannot_push_carriers_beyond_equilibrium():
         assert current(solver, state) == pytest.approx(drift / a, rel=0.005)
         free = ELEMENTARY_CHARGE_C * np.sum(1e20 * field**2 * np.exp(-CRITICAL / field) * lengths)
         assert free > 1e8 * current(solver, state)
+
+
+def leaking(name, face, **other):
+    """n-i-p cell with lifetimes of 1 s, one layer of which breaks down softly."""
+    layers = (40.0, TITANIA), (300.0, HALIDE), (40.0, SPIRO)
+    cell = stack(*((nm, material(numbers, lifetimes(1.0))) for nm, numbers in layers), **other)
+    leakage = LayerLeakage(prefactor_A_per_V2=1e-15, critical_field_V_per_cm=CRITICAL, face=face)
+    return eqx.tree_at(lambda d: d.layers[name].leakage, cell, leakage, is_leaf=lambda leaf: leaf is None)
+
+
+@pytest.mark.parametrize(("name", "face", "edge"), [("layer2", "left", 60), ("layer0", "right", 19)])
+def test_a_blocking_layer_that_breaks_down_softly(name, face, edge):
+    """n-i-p cell with lifetimes of 1 s, whose spiro or titania leaks: at -1 and -3 V J = A F^2 exp(-B/F), F the layer's
+    field on the edge at the absorber, S_I = 2qI, and dI/dV of the small signal is that of two solves 0.2 mV apart.
+
+    1e-6: what the rest of the cell generates, and the curvature over 0.1 mV.
+    """
+    solver = Solver(leaking(name, face))
+
+    def terminal(bias):
+        state = solver.at(bias)
+        return state, -float(checks.terminal_current(solver.system, state, solver.dark))
+
+    for bias in (-1.0, -3.0):
+        state, found = terminal(bias)
+        field = fields(solver, state)[0][edge]
+        assert found == pytest.approx(1e-15 * field**2 * np.exp(-CRITICAL / field), rel=1e-6)
+        small = jax.jit(small_signal)(solver.system, state, solver.dark)
+        transfer = jax.jit(lambda small: small.transfer(1.0))(small)
+        total = float(jax.jit(lambda *at: noise(*at).total)(small, transfer))
+        assert total == pytest.approx(2 * ELEMENTARY_CHARGE_C * found, rel=1e-6)
+        slope = (terminal(bias - 1e-4)[1] - terminal(bias + 1e-4)[1]) / 2e-4
+        assert float(jnp.real(transfer.admittance)) == pytest.approx(slope, rel=1e-6)
+
+
+def test_the_leak_of_a_layer_can_be_differentiated():
+    """The same with 1 kohm in series (0.3 V at 1 cm^2) at -3 V: ln I by ln A, ln B, the thickness of the leaking layer
+    and the bias, against central differences. 1e-7 of each: round-off over the step."""
+    device = leaking("layer2", "left", series_ohm=1e3)
+
+    def numbers(d):
+        layer = d.layers["layer2"]
+        return layer.leakage.prefactor_A_per_V2, layer.leakage.critical_field_V_per_cm, layer.thickness_nm
+
+    base = numbers(device)
+
+    @jax.jit
+    def log_current(x):
+        moved = tuple(value * jnp.exp(dx) for value, dx in zip(base, x[:-1], strict=True))
+        return jnp.log(-operate(eqx.tree_at(numbers, device, moved), -3.0 + x[-1]).current_A)
+
+    found = jax.jit(jax.grad(log_current))(jnp.zeros(4))
+    expected = checks.central_differences(log_current, jnp.zeros(4), halvings=4)
+    assert jnp.min(jnp.abs(found)) > 1e-3
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
 
 
 def test_its_noise_is_shot_noise(solver, biased):

@@ -7,13 +7,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import Solver, degenerate_diode, dot_diode, injecting_diode, leaky, nip_cell, silicon_diode, traps
+from sample_devices import (
+    Solver,
+    barrier_traps,
+    degenerate_diode,
+    dot_diode,
+    injecting_diode,
+    leaky,
+    nip_cell,
+    silicon_diode,
+    traps,
+)
 
 from invdesign.analyses import checks
 from invdesign.analyses.illumination import absorption, photon_flux
 from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
-from invdesign.device.device import Schottky, Surface
+from invdesign.device.device import LayerLeakage, Schottky, Surface
 from invdesign.materials.quantum_dots import Nonlocal
 
 
@@ -26,6 +36,14 @@ def with_faces(device):
     return dataclasses.replace(
         device, layers=device.layers | {"layer1": dataclasses.replace(device.layers["layer1"], **faces)}
     )
+
+
+def with_blocking_layers_that_leak(device):
+    """By some 1e-7 A/cm^2 at equilibrium, either way, and more in reverse."""
+    for name, face in (("layer0", "right"), ("layer2", "left")):
+        leakage = LayerLeakage(prefactor_A_per_V2=1e-18, critical_field_V_per_cm=4e5, face=face)
+        device = eqx.tree_at(lambda d, n=name: d.layers[n].leakage, device, leakage, is_leaf=lambda leaf: leaf is None)
+    return device
 
 
 def with_flicker(device):
@@ -51,9 +69,10 @@ DEVICES = {
         absorber_nm=60.0, series_ohm=1e3, tunnelling=Nonlocal()
     ),
     "n-i-p whose layers leak in the field": lambda: leaky(nip_cell(), 1e6, 1e10, 1e6),
+    "dots between layers that leak": lambda: with_blocking_layers_that_leak(dot_diode(series_ohm=100.0)),
     "dots of three sizes": lambda: dot_diode(sizes=3),
     "dots, a tenth of them with traps": lambda: dot_diode(traps=traps(0.1)),
-    "dots between metals that inject": lambda: injecting_diode(),
+    "dots between metals that inject, by way of traps too": lambda: injecting_diode(traps=barrier_traps()),
     # a shunt, without which |Y|/Re Y is 3e5 at 1 Hz and round-off in the layers hides Re Y, whatever the statistics
     "dots among degenerate carriers": lambda: degenerate_diode(shunt_ohm_cm2=3e10),
 }

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sample_devices import Solver, degenerate_diode, dot_diode, injecting_diode, traps
+from sample_devices import Solver, barrier_traps, degenerate_diode, dot_diode, injecting_diode, traps
 
 from invdesign.analyses import checks
 from invdesign.analyses.operating_point import operate, sweep
@@ -99,18 +99,20 @@ def test_forward_reverse_and_numerical_derivatives_agree(tunnelling):
 
 @pytest.mark.slow
 def test_derivatives_of_an_injected_current():
-    """Dots between metals at -4 V, where the right one injects: current by its work function, image permittivity and
-    tunnelling mass, by the thickness of the layer at it and by bias, implicit and by central differences.
+    """Dots between metals at -4 V, where the right one injects, partly by way of traps: current by its work function,
+    image permittivity and tunnelling mass, by density, depth and extent of the traps, by the thickness of the layer at
+    it and by bias, implicit and by central differences.
 
     1e-5 of each: round-off of a current that is far below the flows.
     """
-    device = injecting_diode(edges=(4, 8, 4), series_ohm=100.0)
+    device = injecting_diode(traps=barrier_traps(), edges=(4, 8, 4), series_ohm=100.0)
 
     def where(d):
         metal = d.contacts.right
         injection = metal.injection
-        thickness = d.layers["layer2"].thickness_nm
-        return metal.work_function_eV, injection.image_permittivity, injection.tunnelling_mass, thickness
+        traps = injection.traps
+        barrier = metal.work_function_eV, injection.image_permittivity, injection.tunnelling_mass
+        return *barrier, traps.density_cm3, traps.depth_eV, traps.extent_nm, d.layers["layer2"].thickness_nm
 
     base = where(device)
 
@@ -119,7 +121,7 @@ def test_derivatives_of_an_injected_current():
         moved = eqx.tree_at(where, device, tuple(b * (1 + 0.1 * dx) for b, dx in zip(base, x[:-1], strict=True)))
         return jnp.log(-operate(moved, -4.0 + x[-1]).current_A)
 
-    zero = jnp.zeros(5)
+    zero = jnp.zeros(8)
     reverse = jax.grad(log_current)(zero)
     numeric = checks.central_differences(log_current, zero, halvings=4)
     assert jnp.min(jnp.abs(reverse)) > 1e-2
