@@ -197,6 +197,7 @@ def warnings(run: Simulation) -> Iterator[str]:
             )
     yield from _degenerate(run)
     wavelengths = np.concatenate([[run.ask.read_wavelength_nm], run.ask.wavelength_nm])
+    extrapolated = []
     for name in device.order:
         outside = [wavelengths[~model.covers(wavelengths)] for model in device.layers[name].material.optical_models]
         far = np.unique(np.concatenate([*outside, np.zeros(0)]))
@@ -207,10 +208,10 @@ def warnings(run: Simulation) -> Iterator[str]:
                 if model.range_nm is not None
             )
             read = "; figures are read there" if run.ask.read_wavelength_nm in far else ""
-            yield (
-                f"{name}: the n,k model is extrapolated at {far.size} of {len(np.unique(wavelengths))} wavelengths "
-                f"between {far[0]:g} and {far[-1]:g} nm (data: {ranges}){read}"
-            )
+            asked = f"{far[0]:g} nm" if far.size == 1 else f"{far.size} wavelengths from {far[0]:g} to {far[-1]:g} nm"
+            extrapolated.append(f"{name} at {asked} (data: {ranges}{read})")
+    if extrapolated:
+        yield f"n,k models are extrapolated: {', '.join(extrapolated)}"
     switched = TABLES["switching"].make(run)
     for bias, moved in zip(switched["reverse_bias_V"], switched["second_half"], strict=True) if switched else ():
         if abs(moved) > UNSETTLED:

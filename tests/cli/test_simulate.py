@@ -234,11 +234,12 @@ def test_the_capture_probability_is_that_of_the_paper(tables):
 
 def test_warnings_name_what_is_extrapolated_and_what_is_beyond_its_limits(tables, result):
     for said in (
-        "spiro: the n,k model is extrapolated",
+        "n,k models are extrapolated: ",
         "spiro: the peak field exceeds the breakdown field, 1e+06 V/cm, from 1 V reverse",
         "QDiP: at a volume fraction of 0.35 dots touch",
     ):
         assert any(warning.startswith(said) for warning in result["warnings"]), result["warnings"]
+    assert any("spiro at" in warning and "(data: 340 to 1200 nm" in warning for warning in result["warnings"])
     flags = dict(zip(tables["spectrum"]["wavelength_nm"], tables["spectrum"]["extrapolated"], strict=True))
     assert flags[600.0] == 0 and flags[1400.0] == 1
 

@@ -24,7 +24,7 @@ def _dot_rates(material: DotsInHost, kT: Float[Array, ""], field: Float[Array, "
         emission = dots.capture_coefficient * release
         table[f"{carrier}_thermionic_per_s"] = emission * over
         table[f"{carrier}_field_emission_per_s"] = emission * through
-        table[f"{carrier}_capture_per_s"] = per_carrier * (over + through)
+        table[f"{carrier}_capture_per_s"] = per_carrier * (over if dots.nonlocal_ else over + through)
     return table
 
 
@@ -63,7 +63,8 @@ def capture(run: Simulation) -> Table | None:
 TABLES: dict[str, About] = {
     "rates": About(
         "emission of one dot over (thermionic) and through (field emission) the barrier, and capture of one free "
-        "carrier; the field's enhancement multiplies capture too, which keeps detailed balance (local form)",
+        "carrier; the field's enhancement multiplies capture too, which keeps detailed balance; where tunnelling is "
+        "nonlocal its part captures carriers elsewhere, and is left out",
         "layer, field_V_per_cm (mean field), electron_thermionic_per_s, electron_field_emission_per_s, "
         "electron_capture_per_s, and the same for holes",
         rates,
