@@ -13,7 +13,7 @@ from invdesign.materials.mixing import Mixing, dot_permittivity
 from invdesign.materials.optical import OpticalModel
 from invdesign.materials.semiconductor import Bulk, Electrical, SemiconductorNumbers
 from invdesign.processes.dots import DotEnsemble, Traps
-from invdesign.processes.field_emission import BarrierEscape, lever_arm
+from invdesign.processes.field_emission import BarrierEscape, NearField, lever_arm
 from invdesign.processes.ions import MobileIons
 from invdesign.schema import choice, quantity
 
@@ -66,6 +66,11 @@ def halide_lattice_constant_A(bromide_fraction: Float[Array, ""] | float) -> Any
     return 6.28 + (5.93 - 6.28) * bromide_fraction
 
 
+def contrast(dot: Float[Array, ""], host: Float[Array, ""]) -> Float[Array, ""]:
+    """(eps_d - eps_h)/(eps_d + 2 eps_h), the dipole of a sphere in a field over that of a metal one."""
+    return (dot - host) / (dot + 2 * host)
+
+
 class Geometry(eqx.Module):
     """How the mean field of Poisson's equation divides between dots and host."""
 
@@ -77,11 +82,23 @@ class Geometry(eqx.Module):
         """Field in the dot and in the barrier over the mean field, from permittivities and volume fraction."""
         raise NotImplementedError
 
+    def near_field(
+        self, dot: Float[Array, ""], host: Float[Array, ""], diameter_nm: Float[Array, ""]
+    ) -> NearField | None:
+        """What a dot adds to the field in its barrier; None: nothing."""
+        return None
+
 
 class Sphere(Geometry):
-    """Spheres: E_dot = 3 eps_h/(eps_d + 2 eps_h) of the host's far field; the barrier sees the far field."""
+    """Spheres: E_dot = 3 eps_h/(eps_d + 2 eps_h) of the host's far field.
+
+    The barrier sees the far field; with `near_field` that of the dot's dipole, too, on the line through its pole.
+    """
 
     kind: ClassVar[str] = "sphere"
+    barrier: str = choice(
+        "far_field", "near_field", default="far_field", doc="field in it, without or with that of the dipole"
+    )
 
     def field_ratios(
         self, dot: Float[Array, ""], host: Float[Array, ""], fraction: Float[Array, ""]
@@ -89,6 +106,13 @@ class Sphere(Geometry):
         inside = 3 * host / (dot + 2 * host)
         far = 1 / (fraction * inside + 1 - fraction)
         return inside * far, far
+
+    def near_field(
+        self, dot: Float[Array, ""], host: Float[Array, ""], diameter_nm: Float[Array, ""]
+    ) -> NearField | None:
+        if self.barrier == "far_field":
+            return None
+        return NearField(0.5 * diameter_nm * CM_PER_NM, contrast(dot, host))
 
 
 class Slab(Geometry):
@@ -277,10 +301,11 @@ class DotsInHost(Electrical):
         in_dot, in_barrier = dots.geometry.field_ratios(
             dots.relative_permittivity, host.permittivity, dots.volume_fraction
         )
+        near = dots.geometry.near_field(dots.relative_permittivity, host.permittivity, dots.diameter_nm)
         lever = lever_arm(dots.diameter_nm, in_dot)
 
         def escape(barrier: Float[Array, ""]) -> BarrierEscape:
-            return BarrierEscape(jnp.maximum(barrier, LOWEST_BARRIER_EV), dots.barrier_mass, lever, in_barrier)
+            return BarrierEscape(jnp.maximum(barrier, LOWEST_BARRIER_EV), dots.barrier_mass, lever, in_barrier, near)
 
         return DotEnsemble(
             dots.density_cm3,
@@ -352,10 +377,7 @@ class DotsInHost(Electrical):
     def bulk(self, kT: Float[Array, ""]) -> Bulk:
         """The host's numbers with the static permittivity of the mixture (Maxwell Garnett) and the dots added."""
         host = self.host.bulk(kT)
-        contrast = (self.dots.relative_permittivity - host.permittivity) / (
-            self.dots.relative_permittivity + 2 * host.permittivity
-        )
-        polarised = self.dots.volume_fraction * contrast
+        polarised = self.dots.volume_fraction * contrast(self.dots.relative_permittivity, host.permittivity)
         mixed = host.permittivity * (1 + 2 * polarised) / (1 - polarised)
         dots = self.ensemble(kT) if self.sizes == 1 else self.ensembles(kT)
         return eqx.tree_at(lambda b: (b.permittivity, b.dots), host, (mixed, dots), is_leaf=lambda leaf: leaf is None)

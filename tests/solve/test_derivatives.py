@@ -11,7 +11,7 @@ from sample_devices import Solver, degenerate_diode, dot_diode, injecting_diode,
 
 from invdesign.analyses import checks
 from invdesign.analyses.operating_point import operate, sweep
-from invdesign.materials.quantum_dots import Local, Nonlocal
+from invdesign.materials.quantum_dots import Local, Nonlocal, Sphere
 from invdesign.results import Status
 from invdesign.solve.newton import Settings, State, equations, linearised
 
@@ -19,6 +19,9 @@ DIODES = {
     "ohmic contacts": dot_diode,
     "metals that inject": injecting_diode,
     "landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal()),
+    "landing behind the barrier of the near field": partial(
+        dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), dots={"geometry": Sphere(barrier="near_field")}
+    ),
     "traps, landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), traps=traps()),
     "degenerate carriers": degenerate_diode,
     "degenerate carriers, landing behind the barrier": partial(
