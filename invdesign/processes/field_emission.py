@@ -188,6 +188,11 @@ class BarrierEscape(eqx.Module):
     near: NearField | None = None
     """What the dot adds to it; None: nothing, a triangle."""
 
+    def in_field(self, factor: Float[Array, ""]) -> "BarrierEscape":
+        """Where the field in dot and barrier is stronger by a factor."""
+        ratios = (factor * self.lever_arm_cm, factor * self.field_ratio)
+        return eqx.tree_at(lambda escape: (escape.lever_arm_cm, escape.field_ratio), self, ratios)
+
     def thermionic(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
         """Emission over the barrier relative to zero field: exp(q F lever cos(theta)/kT) averaged over the sphere."""
         z2 = (self.lever_arm_cm * _limited(field) / kT) ** 2

@@ -52,6 +52,7 @@ DEVICES = {
     ),
     "n-i-p whose layers leak in the field": lambda: leaky(nip_cell(), 1e6, 1e10, 1e6),
     "dots of three sizes": lambda: dot_diode(sizes=3),
+    "dots in three local fields": lambda: dot_diode(dots={"field_classes": 3, "field_dispersion": 0.25}),
     "dots, a tenth of them with traps": lambda: dot_diode(traps=traps(0.1)),
     "dots, carriers land behind the barrier of the near field": lambda: dot_diode(
         absorber_nm=60.0, series_ohm=1e3, tunnelling=Nonlocal(), dots={"geometry": Sphere(barrier="near_field")}
