@@ -65,13 +65,15 @@ def test_the_matrix_is_the_derivative_of_the_equations(bench):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("barrier", ["far_field", "near_field"])
 @pytest.mark.parametrize("tunnelling", [Local(), Nonlocal()], ids=["local", "nonlocal"])
-def test_forward_reverse_and_numerical_derivatives_agree(tunnelling):
+def test_forward_reverse_and_numerical_derivatives_agree(tunnelling, barrier):
     """Current of the dot diode at -0.3 V by thickness, diameter, loading, bromide, doping of a contact layer, bias.
 
     Forward = reverse to 1e-9 (the same matrix, transposed); both = central differences to 1e-6 of the largest.
     """
-    device = dot_diode(edges=(4, 8, 4), series_ohm=100.0, tunnelling=tunnelling)
+    dots = {"geometry": Sphere(barrier=barrier)}
+    device = dot_diode(edges=(4, 8, 4), series_ohm=100.0, tunnelling=tunnelling, dots=dots)
 
     def where(d):
         absorber = d.layers["layer1"]
