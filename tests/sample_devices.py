@@ -184,10 +184,11 @@ def dot_diode(
     tunnelling: Tunnelling | None = None,
     sizes: int = 1,
     traps: DotTraps | None = None,
+    dots: dict[str, Any] | None = None,
     **other: Any,
 ) -> Device:
-    """Titania / dots in perovskite / spiro."""
-    film = dot_film(diameter_nm, fraction, bromide, tunnelling, size_classes=sizes, traps=traps)
+    """Titania / dots in perovskite / spiro; `dots` are other numbers of theirs."""
+    film = dot_film(diameter_nm, fraction, bromide, tunnelling, size_classes=sizes, traps=traps, **dots or {})
     return stack((40.0, material(TITANIA)), (absorber_nm, film), (40.0, material(SPIRO)), **other)
 
 

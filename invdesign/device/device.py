@@ -341,10 +341,12 @@ class Device(eqx.Module):
         for number in () if self.uncertainty is None else self.uncertainty.numbers:
             find_number(self, number, "uncertainty.numbers")
         materials = {name: self.layers[name].material for name in self.order}
-        dotted = {name: material.size_classes for name, material in materials.items() if material.sizes}
-        if len(set(dotted.values())) > 1:
-            listed = ", ".join(f"{count} in {name}" for name, count in dotted.items())
-            raise InputError(f"layers: size_classes must be the same in all layers with dots, but are {listed}")
+        dotted = [name for name, material in materials.items() if material.sizes]
+        for key in ("size_classes", "field_classes"):
+            counts = [getattr(materials[name], key) for name in dotted]
+            if len(set(counts)) > 1:
+                listed = ", ".join(f"{count} in {name}" for name, count in zip(dotted, counts, strict=True))
+                raise InputError(f"layers: {key} must be the same in all layers with dots, but are {listed}")
         trapped = [name for name in dotted if materials[name].trapped]
         if 0 < len(trapped) < len(dotted):
             sound = next(name for name in dotted if name not in trapped)

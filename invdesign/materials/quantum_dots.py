@@ -13,7 +13,7 @@ from invdesign.materials.mixing import Mixing, dot_permittivity
 from invdesign.materials.optical import OpticalModel
 from invdesign.materials.semiconductor import Bulk, Electrical, SemiconductorNumbers
 from invdesign.processes.dots import DotEnsemble, Traps
-from invdesign.processes.field_emission import BarrierEscape, lever_arm
+from invdesign.processes.field_emission import BarrierEscape, NearField, lever_arm
 from invdesign.processes.ions import MobileIons
 from invdesign.schema import choice, quantity
 
@@ -66,6 +66,17 @@ def halide_lattice_constant_A(bromide_fraction: Float[Array, ""] | float) -> Any
     return 6.28 + (5.93 - 6.28) * bromide_fraction
 
 
+def contrast(dot: Float[Array, ""], host: Float[Array, ""]) -> Float[Array, ""]:
+    """(eps_d - eps_h)/(eps_d + 2 eps_h), the dipole of a sphere in a field over that of a metal one."""
+    return (dot - host) / (dot + 2 * host)
+
+
+def normal_points(classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Hermite points of a normal distribution of spread 1, and their shares."""
+    points, weights = np.polynomial.hermite_e.hermegauss(classes)
+    return points, weights / np.sum(weights)
+
+
 class Geometry(eqx.Module):
     """How the mean field of Poisson's equation divides between dots and host."""
 
@@ -77,11 +88,23 @@ class Geometry(eqx.Module):
         """Field in the dot and in the barrier over the mean field, from permittivities and volume fraction."""
         raise NotImplementedError
 
+    def near_field(
+        self, dot: Float[Array, ""], host: Float[Array, ""], diameter_nm: Float[Array, ""]
+    ) -> NearField | None:
+        """What a dot adds to the field in its barrier; None: nothing."""
+        return None
+
 
 class Sphere(Geometry):
-    """Spheres: E_dot = 3 eps_h/(eps_d + 2 eps_h) of the host's far field; the barrier sees the far field."""
+    """Spheres: E_dot = 3 eps_h/(eps_d + 2 eps_h) of the host's far field.
+
+    The barrier sees the far field; with `near_field` that of the dot's dipole, too, on the line through its pole.
+    """
 
     kind: ClassVar[str] = "sphere"
+    barrier: str = choice(
+        "far_field", "near_field", default="far_field", doc="field in it, without or with that of the dipole"
+    )
 
     def field_ratios(
         self, dot: Float[Array, ""], host: Float[Array, ""], fraction: Float[Array, ""]
@@ -89,6 +112,13 @@ class Sphere(Geometry):
         inside = 3 * host / (dot + 2 * host)
         far = 1 / (fraction * inside + 1 - fraction)
         return inside * far, far
+
+    def near_field(
+        self, dot: Float[Array, ""], host: Float[Array, ""], diameter_nm: Float[Array, ""]
+    ) -> NearField | None:
+        if self.barrier == "far_field":
+            return None
+        return NearField(0.5 * diameter_nm * CM_PER_NM, contrast(dot, host))
 
 
 class Slab(Geometry):
@@ -195,6 +225,16 @@ class Dots(eqx.Module):
         default=1,
         metadata=dict(lower=1, upper=9, doc="sizes with levels and rates of their own; 1: the dispersion only absorbs"),
     )
+    field_dispersion: Float[Array, ""] | None = quantity(
+        "1",
+        lower=0,
+        upper=0.3,
+        default=None,
+        doc="relative, of the field at a dot; null: what dipoles at random places do, by permittivities and fraction",
+    )
+    field_classes: int = eqx.field(
+        static=True, default=1, metadata=dict(lower=1, upper=9, doc="fields that dots escape in; 1: all in the same")
+    )
     exciton_shift_eV: Float[Array, ""] = quantity(
         "eV", lower=-0.3, upper=0.3, default=0.0, doc="calibration of the size law"
     )
@@ -215,8 +255,8 @@ class Dots(eqx.Module):
     @property
     def sizes(self) -> tuple[Float[Array, " size"], Float[Array, " size"]]:
         """Diameters (nm) and their shares of the number of dots: Gauss-Hermite points of a lognormal distribution."""
-        points, weights = np.polynomial.hermite_e.hermegauss(self.size_classes)
-        return self.diameter_nm * jnp.exp(self.size_dispersion * points), jnp.asarray(weights / np.sum(weights))
+        points, shares = normal_points(self.size_classes)
+        return self.diameter_nm * jnp.exp(self.size_dispersion * points), jnp.asarray(shares)
 
     @property
     def exciton_energy_eV(self) -> Float[Array, ""]:
@@ -233,6 +273,12 @@ class Dots(eqx.Module):
     def free_path_nm(self) -> Float[Array, ""]:
         """Mean free path between dots, 4R/3f."""
         return 2 * self.diameter_nm / (3 * self.volume_fraction)
+
+
+def in_local_field(dots: DotEnsemble, factor: Float[Array, ""]) -> DotEnsemble:
+    """The same dots where the field is by a factor stronger than the mean one."""
+    escapes = (dots.electron_escape.in_field(factor), dots.hole_escape.in_field(factor))
+    return eqx.tree_at(lambda one: (one.electron_escape, one.hole_escape), dots, escapes)
 
 
 class DotsInHost(Electrical):
@@ -277,10 +323,11 @@ class DotsInHost(Electrical):
         in_dot, in_barrier = dots.geometry.field_ratios(
             dots.relative_permittivity, host.permittivity, dots.volume_fraction
         )
+        near = dots.geometry.near_field(dots.relative_permittivity, host.permittivity, dots.diameter_nm)
         lever = lever_arm(dots.diameter_nm, in_dot)
 
         def escape(barrier: Float[Array, ""]) -> BarrierEscape:
-            return BarrierEscape(jnp.maximum(barrier, LOWEST_BARRIER_EV), dots.barrier_mass, lever, in_barrier)
+            return BarrierEscape(jnp.maximum(barrier, LOWEST_BARRIER_EV), dots.barrier_mass, lever, in_barrier, near)
 
         return DotEnsemble(
             dots.density_cm3,
@@ -308,28 +355,48 @@ class DotsInHost(Electrical):
         return self.dots.traps is not None
 
     @property
+    def field_classes(self) -> int:
+        return self.dots.field_classes
+
+    @property
     def kinds(self) -> tuple[Float[Array, ""], ...]:
-        """Shares of the dots of every size: all, or those without a trap and those with one."""
-        if self.dots.traps is None:
-            return (jnp.ones(()),)
-        trapped = self.dots.traps.per_dot
-        return 1 - trapped + SOUND_AT_LEAST, trapped
+        """Shares of the dots of every size in each of the local fields, first without a trap, then with one."""
+        traps = self.dots.traps
+        by_trap = (1.0,) if traps is None else (1 - traps.per_dot + SOUND_AT_LEAST, traps.per_dot)
+        return tuple(jnp.asarray(share * part) for part in by_trap for share in normal_points(self.field_classes)[1])
+
+    def local_fields(self, kT: Float[Array, ""]) -> Float[Array, " field"]:
+        """Fields at the dots over their mean: Gauss-Hermite points of a normal distribution.
+
+        Without `field_dispersion` its spread is that of the field of dipoles at random places two radii apart or more,
+        beta sqrt(f/10) (`electrostatics.disorder`).
+        """
+        dots, spread = self.dots, self.dots.field_dispersion
+        if spread is None:
+            polarised = contrast(dots.relative_permittivity, self.host.bulk(kT).permittivity)
+            spread = polarised * jnp.sqrt(dots.volume_fraction / 10)
+        return 1 + spread * normal_points(self.field_classes)[0]
 
     def of_diameter(self, diameter_nm: Float[Array, ""]) -> "DotsInHost":
         """The same with all dots of this size."""
         return eqx.tree_at(lambda material: material.dots.diameter_nm, self, diameter_nm)
 
     def ensembles(self, kT: Float[Array, ""]) -> DotEnsemble:
-        """The dots of all sizes: one more axis, before those of ends and edges, of which each is an ensemble.
+        """The dots of all kinds: one more axis, before those of ends and edges, of which each is an ensemble.
 
-        With traps all sizes come twice, first the dots without.
+        All sizes in one local field after the other, and with traps all of them twice, first the dots without.
         """
         diameters, shares = self.dots.sizes
         each = jax.vmap(lambda diameter: self.of_diameter(diameter).ensemble(kT))(diameters)
         density = shares / jnp.sum(shares / each.density)
-        parts = [eqx.tree_at(lambda one: one.density, each, share * density) for share in self.kinds]
-        if each.traps is not None:
-            parts[0] = eqx.tree_at(lambda one: one.traps, parts[0], each.traps.idle)
+        fields, parts = self.local_fields(kT), []
+        for index, share in enumerate(self.kinds):
+            part = eqx.tree_at(lambda one: one.density, each, share * density)
+            if len(fields) > 1:
+                part = in_local_field(part, fields[index % len(fields)])
+            if each.traps is not None and index < len(fields):
+                part = eqx.tree_at(lambda one: one.traps, part, each.traps.idle)
+            parts.append(part)
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:, None, None], *parts)
 
     def size_shares(self, wavelength_nm: Float[Array, " wavelength"]) -> Float[Array, "wavelength size"]:
@@ -352,10 +419,7 @@ class DotsInHost(Electrical):
     def bulk(self, kT: Float[Array, ""]) -> Bulk:
         """The host's numbers with the static permittivity of the mixture (Maxwell Garnett) and the dots added."""
         host = self.host.bulk(kT)
-        contrast = (self.dots.relative_permittivity - host.permittivity) / (
-            self.dots.relative_permittivity + 2 * host.permittivity
-        )
-        polarised = self.dots.volume_fraction * contrast
+        polarised = self.dots.volume_fraction * contrast(self.dots.relative_permittivity, host.permittivity)
         mixed = host.permittivity * (1 + 2 * polarised) / (1 - polarised)
         dots = self.ensemble(kT) if self.sizes == 1 else self.ensembles(kT)
         return eqx.tree_at(lambda b: (b.permittivity, b.dots), host, (mixed, dots), is_leaf=lambda leaf: leaf is None)

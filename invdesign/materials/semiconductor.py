@@ -71,6 +71,11 @@ class Material(eqx.Module):
         return self.sizes
 
     @property
+    def field_classes(self) -> int:
+        """Local fields of its dots that are told apart; 0 without dots."""
+        return self.sizes
+
+    @property
     def trapped(self) -> bool:
         """Whether some of its dots have a trap."""
         return False

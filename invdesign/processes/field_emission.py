@@ -21,8 +21,13 @@ from invdesign.constants import (
 
 _QUADRATURE = tuple(map(tuple, np.polynomial.legendre.leggauss(16)))
 _FINE_QUADRATURE = tuple(map(tuple, np.polynomial.legendre.leggauss(48)))
+_HALF = tuple(tuple(column[6:]) for column in np.polynomial.legendre.leggauss(12))
+"""The positive half of twelve points: for an even function."""
 NEGLIGIBLE = 36.0
 """The integral over the barrier ends where its integrand has fallen to exp(-36)."""
+
+NEWTON_STEPS = 6
+"""To the end of a bent barrier; its derivatives follow through them."""
 
 FIELD_FLOOR_V_PER_CM = 1e3
 """Below this field tunnelling is faded out as F^2: H - 1 ~ F^(2/3) would have an infinite slope at F = 0."""
@@ -49,6 +54,24 @@ def _from_rest(field: Float[Array, "..."]) -> Float[Array, "..."]:
     return field**2 / (field**2 + FIELD_FLOOR_V_PER_CM**2)
 
 
+def _columns(quadrature: tuple[tuple[float, ...], ...], below: int) -> tuple[np.ndarray, ...]:
+    """Points and weights along a new first axis, in front of as many others."""
+    return tuple(np.reshape(column, (-1, *(1,) * below)) for column in quadrature)
+
+
+def _steepness(mass: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
+    """b F in V/cm, of the exponent b y^1.5 of a triangle: (2 m q)^0.5 (kT)^1.5/hbar is a field in V/m."""
+    return 4 / 3 * jnp.sqrt(2 * mass * ELECTRON_MASS_KG * ELEMENTARY_CHARGE_C) / HBAR_J_S * kT**1.5 / 100
+
+
+def _end(depth: Float[Array, "..."], b: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Just beyond the s at which b s^3 - depth s^2 = NEGLIGIBLE; 1, the bottom of the barrier, at most.
+
+    Where it ends does not matter, so that no derivative has to go through the points.
+    """
+    return jax.lax.stop_gradient(jnp.minimum(depth / b + (NEGLIGIBLE / b) ** (1 / 3), 1.0))
+
+
 def through_triangle(
     barrier: Float[Array, "..."],
     mass: Float[Array, "..."],
@@ -64,18 +87,14 @@ def through_triangle(
     energies are weighted with exp(tilt y).
     """
     strength = _strength(field)
-    prefactor = 4 / 3 * jnp.sqrt(2 * mass * ELECTRON_MASS_KG * ELEMENTARY_CHARGE_C) / HBAR_J_S
-    # b F in V/cm: (2 m q)^0.5 (kT)^1.5 / hbar is a field in V/m when kT is in eV
-    b_times_field = prefactor * kT**1.5 / 100
+    b_times_field = _steepness(mass, kT)
     depth = barrier / kT if lowering is None else barrier / kT - lowering
     # y = depth s^2 clusters points near the top of the barrier, where the integrand exp(depth s^2 - b s^3) lives at
-    # low field; `end` is just beyond the point where b s^3 - depth s^2 = NEGLIGIBLE, also where the top is rounded
-    axes = (1,) * max(jnp.ndim(field), jnp.ndim(depth))
-    nodes, weights = (np.reshape(column, (-1, *axes)) for column in _QUADRATURE)
+    # low field; they end where it has died, also where the top is rounded
+    nodes, weights = _columns(_QUADRATURE, max(jnp.ndim(field), jnp.ndim(depth)))
     tunnels = strength > 0
     b = b_times_field * depth * jnp.sqrt(depth) / jnp.where(tunnels, strength, 1.0)
-    # where it ends does not matter, so that no derivative has to go through the points
-    end = jax.lax.stop_gradient(jnp.minimum(depth / b + (NEGLIGIBLE / b) ** (1 / 3), 1.0))
+    end = _end(depth, b)
     s = end * (nodes + 1) / 2
     if lowering is None:
         exponent = tilt * depth * s**2 - b * s**3
@@ -89,6 +108,69 @@ def through_triangle(
 def _rounding(w: Float[Array, "..."]) -> Float[Array, "..."]:
     """v(w) = 1 - w^2 + (w^2/3) ln w, an elliptic integral within 0.0033 (Forbes 2006, DOI 10.1063/1.2354582)."""
     return 1 - w**2 * (1 - jnp.log(jnp.maximum(w, 1e-30)) / 3)
+
+
+class NearField(eqx.Module):
+    """The field beside a dielectric sphere on the line through its pole, F (1 + 2 beta/(1 + z/a)^3) at z from the pole.
+
+    F is the far field; the second term is that of the sphere's dipole (Stratton, Electromagnetic Theory, 1941, section
+    3.24). From pole to z the potential falls by F (z + beta a (1 - 1/(1 + z/a)^2)).
+    """
+
+    radius_cm: Float[Array, "..."]
+    """a."""
+    contrast: Float[Array, "..."]
+    """beta = (eps_dot - eps_host)/(eps_dot + 2 eps_host), between -1/2 and 1."""
+
+
+def through_near_field(
+    barrier: Float[Array, "..."],
+    mass: Float[Array, "..."],
+    field: Float[Array, "..."],
+    kT: Float[Array, ""],
+    near: NearField,
+    tilt: float = 1.0,
+) -> Float[Array, "..."]:
+    """As `through_triangle`, with the barrier that a far field (V/cm) leaves on the line through the pole of a sphere.
+
+    With w = q F z/kT, v = 1/(1 + z/a) and z the end of the barrier for a carrier y kT below its top,
+
+        y(w) = w (1 + beta v (1 + v)),   exponent = b w^1.5 A(w),   b as in a triangle without dipole,
+
+    A the mean of sqrt(1 + beta v v' (v + v')) over the way, with the weight sqrt(z - z') that a triangle has: what the
+    band falls between z' and z. The integral over energies is one over end points, exp(y - b w^1.5 A) dy/dw dw. A
+    `tilt` below 1 weights carriers with exp((tilt - 1) w), by where they arrive.
+    """
+    strength = _strength(field)
+    tunnels = strength > 0
+    safe = jnp.where(tunnels, strength, 1.0)
+    a, beta, depth = jnp.broadcast_arrays(near.radius_cm * safe / kT, near.contrast, barrier / kT)
+
+    def falls(w: Array) -> tuple[Array, Array]:
+        """y/w and dy/dw."""
+        v = a / (a + w)
+        return 1 + beta * v * (1 + v), 1 + 2 * beta * v**3
+
+    def mean_root(w: Array) -> Array:
+        """A; with z' = z (1 - t^2) the root of the distance to the end is smooth in t."""
+        t, weights = _columns(_HALF, w.ndim)
+        v, before = a / (a + w), a / (a + w * (1 - t**2))
+        return 3 * jnp.sum(weights * t**2 * jnp.sqrt(1 + beta * v * before * (v + before)), axis=0)
+
+    bottom = depth
+    for _ in range(NEWTON_STEPS):
+        share, slope = falls(bottom)
+        bottom = bottom - (bottom * share - depth) / slope
+    b = _steepness(mass, kT) * bottom * jnp.sqrt(bottom) / safe
+    end = _end(bottom, b)
+    for _ in range(2):
+        end = _end(bottom * falls(bottom * end**2)[0], b * mean_root(bottom * end**2))
+    nodes, weights = _columns(_QUADRATURE, bottom.ndim)
+    s = end * (nodes + 1) / 2
+    w = bottom * s**2
+    share, slope = falls(w)
+    integrand = jnp.exp((share + tilt - 1) * w - b * s**3 * mean_root(w)) * slope * (s * weights)
+    return jnp.where(tunnels, bottom * end * jnp.sum(integrand, axis=0), 0.0)
 
 
 class BarrierEscape(eqx.Module):
@@ -108,7 +190,14 @@ class BarrierEscape(eqx.Module):
     lever_arm_cm: Float[Array, "..."]
     """Dot radius times the ratio of the field in the dot to the mean field; z = q F lever/kT."""
     field_ratio: Float[Array, "..."]
-    """Field in the barrier over the mean field of Poisson's equation."""
+    """Field in the barrier, far from the dot where its near field counts, over the mean field of Poisson's equation."""
+    near: NearField | None = None
+    """What the dot adds to it; None: nothing, a triangle."""
+
+    def in_field(self, factor: Float[Array, ""]) -> "BarrierEscape":
+        """Where the field in dot and barrier is stronger by a factor."""
+        ratios = (factor * self.lever_arm_cm, factor * self.field_ratio)
+        return eqx.tree_at(lambda escape: (escape.lever_arm_cm, escape.field_ratio), self, ratios)
 
     def thermionic(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
         """Emission over the barrier relative to zero field: exp(q F lever cos(theta)/kT) averaged over the sphere."""
@@ -119,19 +208,26 @@ class BarrierEscape(eqx.Module):
 
     def tunnelling(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
         """Emission through the barrier relative to thermionic emission at zero field."""
-        return through_triangle(self.barrier, self.mass, field * self.field_ratio, kT)
+        return self._through(field * self.field_ratio, kT)
+
+    def _through(self, field: Float[Array, "..."], kT: Float[Array, ""], tilt: float = 1.0) -> Float[Array, "..."]:
+        if self.near is None:
+            return through_triangle(self.barrier, self.mass, field, kT, tilt=tilt)
+        return through_near_field(self.barrier, self.mass, field, kT, self.near, tilt)
 
     def landing_cm(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:
         """How far from the dot carriers that tunnel arrive.
 
         One that starts y kT below the top of a triangular barrier arrives at z = y kT/qF, the end of the barrier;
         phi/qF if it starts at the bottom. All arrive at one place here: where a quasi-Fermi level that falls with the
-        band (a current of drift) lets as many return as the sum over energies does, exp(-qFz/kT) = mean of exp(-y).
+        band (a current of drift) lets as many return as the sum over energies does, exp(-qFz/kT) = mean of exp(-y). In
+        the near field barriers end elsewhere, and the band falls with the far field F: the mean is of exp(-qFz_e/kT),
+        z_e their ends.
         """
         in_barrier = field * self.field_ratio
         strength = _strength(in_barrier)
         safe = jnp.where(strength > 0, in_barrier, 1.0)
-        there, back = (through_triangle(self.barrier, self.mass, safe, kT, tilt=tilt) for tilt in (1.0, 0.0))
+        there, back = (self._through(safe, kT, tilt) for tilt in (1.0, 0.0))
         return jnp.where(strength > 0, jnp.log(there / back) * kT / _strength(safe), 0.0)
 
     def enhancement(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Float[Array, "..."]:

@@ -126,7 +126,7 @@ class System(eqx.Module):
     def sizes(self) -> tuple[int, ...]:
         """The axis that arrays over dots have besides ends and edges: the number of their sizes, or none.
 
-        With traps all sizes are there twice, first those of dots without.
+        In several local fields all sizes are there for each, and with traps all that twice, first for dots without.
         """
         shapes = [region.bulk.dots.density.shape[:-2] for region in self.regions if region.bulk.dots is not None]
         return max(shapes, default=())

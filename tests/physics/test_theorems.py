@@ -24,7 +24,7 @@ from invdesign.analyses.illumination import absorption, photon_flux
 from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import LayerLeakage, Schottky, Surface
-from invdesign.materials.quantum_dots import Nonlocal
+from invdesign.materials.quantum_dots import Nonlocal, Sphere
 
 
 def with_faces(device):
@@ -65,13 +65,15 @@ DEVICES = {
     "n-i-p between metals": lambda: nip_cell(contacts=(Schottky(work_function_eV=4.3), Schottky(work_function_eV=4.8))),
     "dots": lambda: dot_diode(),
     "dots, shunt and series resistance": lambda: dot_diode(4.8, 0.15, series_ohm=1e3, shunt_ohm_cm2=1.4e7),
-    "dots, carriers land behind the barrier": lambda: dot_diode(
-        absorber_nm=60.0, series_ohm=1e3, tunnelling=Nonlocal()
-    ),
     "n-i-p whose layers leak in the field": lambda: leaky(nip_cell(), 1e6, 1e10, 1e6),
     "dots between layers that leak": lambda: with_blocking_layers_that_leak(dot_diode(series_ohm=100.0)),
-    "dots of three sizes": lambda: dot_diode(sizes=3),
+    "dots of two sizes in two local fields": lambda: dot_diode(
+        sizes=2, dots={"field_classes": 2, "field_dispersion": 0.25}
+    ),
     "dots, a tenth of them with traps": lambda: dot_diode(traps=traps(0.1)),
+    "dots, carriers land behind the barrier of the near field": lambda: dot_diode(
+        absorber_nm=60.0, series_ohm=1e3, tunnelling=Nonlocal(), dots={"geometry": Sphere(barrier="near_field")}
+    ),
     "dots between metals that inject, by way of traps too": lambda: injecting_diode(traps=barrier_traps()),
     # a shunt, without which |Y|/Re Y is 3e5 at 1 Hz and round-off in the layers hides Re Y, whatever the statistics
     "dots among degenerate carriers": lambda: degenerate_diode(shunt_ohm_cm2=3e10),

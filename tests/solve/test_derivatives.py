@@ -11,7 +11,7 @@ from sample_devices import Solver, barrier_traps, degenerate_diode, dot_diode, i
 
 from invdesign.analyses import checks
 from invdesign.analyses.operating_point import operate, sweep
-from invdesign.materials.quantum_dots import Local, Nonlocal
+from invdesign.materials.quantum_dots import Local, Nonlocal, Sphere
 from invdesign.results import Status
 from invdesign.solve.newton import Settings, State, equations, linearised
 
@@ -19,6 +19,9 @@ DIODES = {
     "ohmic contacts": dot_diode,
     "metals that inject": injecting_diode,
     "landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal()),
+    "landing behind the barrier of the near field": partial(
+        dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), dots={"geometry": Sphere(barrier="near_field")}
+    ),
     "traps, landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), traps=traps()),
     "degenerate carriers": degenerate_diode,
     "degenerate carriers, landing behind the barrier": partial(
@@ -62,13 +65,15 @@ def test_the_matrix_is_the_derivative_of_the_equations(bench):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("barrier", ["far_field", "near_field"])
 @pytest.mark.parametrize("tunnelling", [Local(), Nonlocal()], ids=["local", "nonlocal"])
-def test_forward_reverse_and_numerical_derivatives_agree(tunnelling):
+def test_forward_reverse_and_numerical_derivatives_agree(tunnelling, barrier):
     """Current of the dot diode at -0.3 V by thickness, diameter, loading, bromide, doping of a contact layer, bias.
 
     Forward = reverse to 1e-9 (the same matrix, transposed); both = central differences to 1e-6 of the largest.
     """
-    device = dot_diode(edges=(4, 8, 4), series_ohm=100.0, tunnelling=tunnelling)
+    dots = {"geometry": Sphere(barrier=barrier)}
+    device = dot_diode(edges=(4, 8, 4), series_ohm=100.0, tunnelling=tunnelling, dots=dots)
 
     def where(d):
         absorber = d.layers["layer1"]
