@@ -17,7 +17,7 @@ from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Contact, Contacts, Device, Injection, Layer, Ohmic, Schottky, Shunt, Terminals
 from invdesign.materials.mixing import MaxwellGarnett
 from invdesign.materials.optical import Constant, MapbHalideSpectrum
-from invdesign.materials.quantum_dots import Dots, DotsInHost, DotTraps, Local, MapbHalide, Tunnelling
+from invdesign.materials.quantum_dots import Dots, DotsInHost, DotTraps, Local, MapbHalide, MultipleCarriers, Tunnelling
 from invdesign.materials.semiconductor import GapTunnelling, Lifetimes, Semiconductor
 from invdesign.solve.assembly import Light, System, discretise, no_light
 from invdesign.solve.newton import Outcome, State, Target, equilibrium_guess
@@ -173,10 +173,11 @@ def dot_diode(
     tunnelling: Tunnelling | None = None,
     sizes: int = 1,
     traps: DotTraps | None = None,
+    multiple: MultipleCarriers | None = None,
     **other: Any,
 ) -> Device:
     """Titania / dots in perovskite / spiro."""
-    film = dot_film(diameter_nm, fraction, bromide, tunnelling, size_classes=sizes, traps=traps)
+    film = dot_film(diameter_nm, fraction, bromide, tunnelling, size_classes=sizes, traps=traps, multiple_carriers=multiple)
     return stack((40.0, material(TITANIA)), (absorber_nm, film), (40.0, material(SPIRO)), **other)
 
 

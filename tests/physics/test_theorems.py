@@ -14,7 +14,7 @@ from invdesign.analyses.illumination import absorption, photon_flux
 from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Schottky, Surface
-from invdesign.materials.quantum_dots import Nonlocal
+from invdesign.materials.quantum_dots import MultipleCarriers, Nonlocal
 
 
 def with_faces(device):
@@ -53,6 +53,7 @@ DEVICES = {
     "n-i-p whose layers leak in the field": lambda: leaky(nip_cell(), 1e6, 1e10, 1e6),
     "dots of three sizes": lambda: dot_diode(sizes=3),
     "dots, a tenth of them with traps": lambda: dot_diode(traps=traps(0.1)),
+    "dots with two places for each carrier": lambda: dot_diode(multiple=MultipleCarriers()),
     "dots between metals that inject": lambda: injecting_diode(),
     # a shunt, without which |Y|/Re Y is 3e5 at 1 Hz and round-off in the layers hides Re Y, whatever the statistics
     "dots among degenerate carriers": lambda: degenerate_diode(shunt_ohm_cm2=3e10),

@@ -11,7 +11,7 @@ from sample_devices import Solver, degenerate_diode, dot_diode, injecting_diode,
 
 from invdesign.analyses import checks
 from invdesign.analyses.operating_point import operate, sweep
-from invdesign.materials.quantum_dots import Local, Nonlocal
+from invdesign.materials.quantum_dots import Local, MultipleCarriers, Nonlocal
 from invdesign.results import Status
 from invdesign.solve.newton import Settings, State, equations, linearised
 
@@ -20,6 +20,9 @@ DIODES = {
     "metals that inject": injecting_diode,
     "landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal()),
     "traps, landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), traps=traps()),
+    "two places for each carrier, landing behind the barrier": partial(
+        dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), multiple=MultipleCarriers()
+    ),
     "degenerate carriers": degenerate_diode,
     "degenerate carriers, landing behind the barrier": partial(
         degenerate_diode, absorber_nm=20.0, tunnelling=Nonlocal()
