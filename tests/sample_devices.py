@@ -177,7 +177,8 @@ def dot_diode(
     **other: Any,
 ) -> Device:
     """Titania / dots in perovskite / spiro."""
-    film = dot_film(diameter_nm, fraction, bromide, tunnelling, size_classes=sizes, traps=traps, multiple_carriers=multiple)
+    options: dict[str, Any] = dict(size_classes=sizes, traps=traps, multiple_carriers=multiple)
+    film = dot_film(diameter_nm, fraction, bromide, tunnelling, **options)
     return stack((40.0, material(TITANIA)), (absorber_nm, film), (40.0, material(SPIRO)), **other)
 
 

@@ -417,7 +417,8 @@ class DotEnsemble(eqx.Module):
             by_local.append(jnp.stack([*by_host[:2], steep * net, *by_host[2:]]))
             lost_empty = (jump.origin == EMPTY) * forward - (jump.target == EMPTY) * backward
             gains = [(jump.origin == state) * forward - (jump.target == state) * backward for state in self.filled]
-            by_state.append(self.density * jnp.stack([jnp.broadcast_to(gain - lost_empty, net.shape) for gain in gains]))
+            each = [jnp.broadcast_to(gain - lost_empty, net.shape) for gain in gains]
+            by_state.append(self.density * jnp.stack(each))
         return by_local, by_state
 
     def stationary(

@@ -78,7 +78,8 @@ def exact(numbers):
                 rows[j] = [x - factor * y for x, y in zip(rows[j], rows[i], strict=True)]
     share = {state: rows[i][-1] / rows[i][i] for i, state in enumerate(STATES)}
     captured = sum(
-        electrons * (forward * share[start] - backward * share[end]) for start, end, forward, backward, electrons in jumps
+        electrons * (forward * share[start] - backward * share[end])
+        for start, end, forward, backward, electrons in jumps
     )
     return list(share.values()), captured
 
@@ -183,7 +184,10 @@ def test_the_net_rate_is_that_of_the_jumps(film, log_ni2, seed, far):
 
 
 def test_places_of_one_level_fill_independently(dots, log_ni2):
-    """In the dark at equilibrium: P_ij = C(2,i) C(2,j) (x/2)^i (y/2)^j P_00, x = n/n_1 and y = p/p_1. 1e-11: exponents."""
+    """In the dark at equilibrium: P_ij = C(2,i) C(2,j) (x/2)^i (y/2)^j P_00, x = n/n_1 and y = p/p_1.
+
+    1e-11: round-off of exponents of order 40.
+    """
     here = site(43.0, log_ni2 - 43.0, log_ni2, 1e5)
     rates = dots.rates(here, dots.escape(here.field, here.kT), jnp.zeros(()))
     found = np.asarray(dots.stationary(here, rates)[0])
@@ -221,7 +225,7 @@ def test_charges_and_light(dots):
 
 
 def test_auger_lifetimes_grow_as_the_volume():
-    """Of five sizes: 60 ps in a dot of 4.32 nm, times (d/4.32 nm)^3; of a trion four times as long unless it is given."""
+    """Of five sizes: 60 ps in a dot of 4.32 nm, times (d/4.32 nm)^3; of a trion four times that unless it is given."""
     film = dot_film(size_classes=5, multiple_carriers=MultipleCarriers())
     auger = film.ensembles(jnp.asarray(KT)).auger
     volume = (np.asarray(film.dots.sizes[0]) / 4.32) ** 3
