@@ -145,9 +145,9 @@ def test_a_small_sinusoid_gives_the_small_signal_response():
 
 
 def test_derivatives_by_the_lifetimes():
-    """ln of the photocurrent at -0.5 V under 1 kW/cm^2 at 1240 nm, which holds several carriers in a dot, by the
-    lifetimes of biexcitons, trions and excitons: reverse mode = central differences, 1e-6 of the largest."""
-    device = dot_diode(multiple=MultipleCarriers(trion_lifetime_s=3e-10), edges=EDGES, illumination=lit(1e3))
+    """ln of the photocurrent at -0.5 V under 0.1 MW/cm^2 at 1240 nm, which makes trions of a twentieth of the dots, by
+    the lifetimes of biexcitons, trions and excitons: reverse mode = central differences, 1e-6 of the largest."""
+    device = dot_diode(multiple=MultipleCarriers(trion_lifetime_s=3e-10), edges=EDGES, illumination=lit(1e5))
 
     def where(d):
         dots = d.layers["layer1"].material.dots
@@ -164,7 +164,7 @@ def test_derivatives_by_the_lifetimes():
     zero = jnp.zeros(3)
     exact = jax.jit(jax.grad(current))(zero)
     numerical = checks.central_differences(current, zero)
-    assert jnp.min(exact) > 1e-4
+    assert jnp.min(exact) > 1e-3
     np.testing.assert_allclose(exact, numerical, rtol=0, atol=1e-6 * float(jnp.max(jnp.abs(exact))))
 
 
