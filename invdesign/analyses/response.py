@@ -23,8 +23,11 @@ def quantum_efficiency(small: SmallSignal, transfer: Transfer, absorption: Absor
     by_pair = jnp.stack([pairs[:-1], pairs[1:]])
     before = populations(system, state.u, state.v, small.light)
     gain = jnp.concatenate([jnp.zeros_like(transfer.dots[:1]), transfer.dots])
-    lifts = excited(system.dot_states)
-    by_exciton = sum((before[start] * (gain[end] - gain[start]) for start, end in lifts), jnp.zeros(()))
+    lifts = [
+        before[lift.start] * (gain[lift.end] - gain[lift.start]) * lift.absorption
+        for lift in excited(system.dot_states)
+    ]
+    by_exciton = sum(lifts, jnp.zeros(()))
     total = jnp.sum(by_pair * absorption.host + over_sizes(by_exciton * absorption.dots, 1), axis=(1, 2))
     return -total / (ELEMENTARY_CHARGE_C * system.area_cm2)
 

@@ -81,7 +81,7 @@ class SmallSignal(eqx.Module):
         for region, part, own in zip(system.regions, edges, dots_own, strict=True):
             here = region.take(ends)
             if part.dots is None or own is None:
-                dots.append(jnp.zeros((system.dot_states - 1, *system.sizes, *here.shape[1:]), here.dtype))
+                dots.append(jnp.zeros((len(system.dot_states) - 1, *system.sizes, *here.shape[1:]), here.dtype))
                 continue
             count = len(part.dots.rows)
             signed = ROW_SIGNS[:count, None, None, None] * here[:count, None]

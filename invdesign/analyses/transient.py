@@ -4,6 +4,8 @@ Every one starts from the stationary state under the device's own light; ions st
 """
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -14,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from invdesign.analyses.illumination import light_of
 from invdesign.analyses.operating_point import freeze, reach, under_own_light
 from invdesign.device.device import Device
-from invdesign.processes.dots import ELECTRON, EXCITON, HOLE, by_carriers, excited
+from invdesign.processes.dots import DotState, occupation, places_of
 from invdesign.solve.assembly import Light, System, edge_states, over_sizes, to_nodes
 from invdesign.solve.newton import State, Target, current_A
 from invdesign.solve.stepping import (
@@ -36,20 +38,38 @@ from invdesign.solve.stepping import (
 def pumped(system: System, moment: Moment, photons: Light) -> Moment:
     """A state just after a pulse that is shorter than everything else: `photons` absorbed, cm^-2.
 
-    A dot that is hit at least once while empty holds an exciton: with m photons per dot on average, the empty ones
-    become P_0 exp(-m) (Poisson's law); further photons are lost. In the host every photon leaves a pair at its node, in
-    both materials of an interface by their densities. Neither moves charge, so that the potential stays.
+    Every photon that hits a dot leaves a pair, as long as there is a place for both of its carriers (`_filled`). In the
+    host every photon leaves a pair at its node, in both materials of an interface by their densities. Neither moves
+    charge, so that the potential stays.
     """
     per_end = dots_per_end(system)
     hits = jnp.where(per_end > 0, photons.dots / jnp.where(per_end > 0, per_end, 1.0), 0.0)
     empty = jnp.where(per_end > 0, 1 - jnp.sum(moment.dots, axis=0, keepdims=True), 0.0)
     dots = jnp.concatenate([empty, moment.dots])
-    for start, end in excited(system.dot_states):
-        lifted = -jnp.expm1(-hits) * dots[start]
-        dots = dots.at[start].add(-lifted).at[end].add(lifted)
-    dots = dots[1:]
+    dots = _filled(dots, hits, system.dot_states)[1:]
     inner = jnp.ones(system.nodes).at[0].set(0.0).at[-1].set(0.0)  # the contacts take what they get at once
     return Moment(_with_pairs(system, moment, inner * to_nodes(photons.host)), moment.v, dots)
+
+
+def _filled(
+    dots: Float[Array, "state *size 2 edge"], hits: Float[Array, "*size 2 edge"], states: Sequence[DotState]
+) -> Float[Array, "state *size 2 edge"]:
+    """Populations after a pump of `hits` photons per dot on average.
+
+    Of dots with room for c pairs m^k exp(-m)/k! are hit k < c times and get k pairs (Poisson's law), all others c:
+    photons that find no place are lost. A pump is taken to be absorbed above the exciton, where filled levels take
+    nothing from the absorption.
+    """
+    index, places = {state: k for k, state in enumerate(states)}, places_of(states)
+    for start, state in reversed(list(enumerate(states))):
+        room = places - max(state.carriers)
+        exactly = [hits**pairs * jnp.exp(-hits) / math.factorial(pairs) for pairs in range(1, room)]
+        shares = [*exactly, -jnp.expm1(-hits) - sum(exactly, jnp.zeros(()))] if room else []
+        before = dots[start]
+        for pairs, share in enumerate(shares, 1):
+            end = index[state._replace(electrons=state.electrons + pairs, holes=state.holes + pairs)]
+            dots = dots.at[start].add(-share * before).at[end].add(share * before)
+    return dots
 
 
 FILLING_ITERATIONS = 30
@@ -108,8 +128,8 @@ class Response(eqx.Module):
     rest_A: Float[Array, ""]
     """Stationary current before."""
     dots: Float[Array, " time"]
-    """Rise of the mean occupation of the dots' two levels, (P_e + P_h + 2 P_X)/2: the bleach of the exciton, whose
-    line absorbs in proportion to 1 - (occupation of the electron's level) - (of the hole's)."""
+    """Rise of the mean occupation of the dots' two levels (with one place in each (P_e + P_h + 2 P_X)/2): the bleach of
+    the exciton, whose line absorbs in proportion to 1 - (occupation of the electron's level) - (of the hole's)."""
     host_cm3: Float[Array, " time"]
     """Rise of (n + p)/2, to which the bleach at the host's band edge is proportional, cm^-3."""
     at_once: Float[Array, "2"]
@@ -159,8 +179,7 @@ def excite(
     def levels(moment: Moment) -> Float[Array, "2"]:
         sites = [edge.site for edge in edge_states(system, moment.u, moment.v)]
         carriers = system.join([(site.n + site.p) / 2 for site in sites])
-        states = by_carriers(jnp.concatenate([jnp.zeros_like(moment.dots[:1]), moment.dots]))
-        filling = (states[ELECTRON] + states[HOLE]) / 2 + states[EXCITON]
+        filling = occupation(jnp.concatenate([jnp.zeros_like(moment.dots[:1]), moment.dots]), system.dot_states)
         number_of_dots = over_sizes(per_end)
         mean = over_sizes(filling * per_end) / jnp.where(number_of_dots > 0, number_of_dots, 1.0)
         both = jnp.stack([mean, carriers])

@@ -353,6 +353,13 @@ class Device(eqx.Module):
             raise InputError(
                 f"layers: dots must have traps in all layers or in none, but {trapped[0]} has them and {sound} has not"
             )
+        many = max(dotted, key=lambda name: len(materials[name].dot_states), default="")
+        for name in dotted:
+            if materials[name].dot_states != materials[many].dot_states:
+                raise InputError(
+                    f"layers: dots must have multiple_carriers in all layers or in none, but {many} has them and "
+                    f"{name} has not"
+                )
         self._check_work_functions()
 
     def check(self) -> None:

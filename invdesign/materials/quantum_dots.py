@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from invdesign.constants import CM_PER_NM
+from invdesign.errors import InputError
 from invdesign.materials.mixing import Mixing, dot_permittivity
 from invdesign.materials.optical import OpticalModel
 from invdesign.materials.semiconductor import Bulk, Electrical, SemiconductorNumbers
-from invdesign.processes.dots import DotEnsemble, Traps
+from invdesign.processes.dots import Auger, DotEnsemble, DotState, Traps, list_states
 from invdesign.processes.field_emission import BarrierEscape, NearField, lever_arm
 from invdesign.processes.ions import MobileIons
 from invdesign.schema import choice, quantity
@@ -22,6 +23,8 @@ REFERENCE_BROMIDE = 1 / 6
 """The paper's dots (1240 nm) and host (MAPbI2.5Br0.5): where offsets, gap and misfit are given."""
 REFERENCE_FREE_PATH_NM = 9.8
 """Mean free path between dots, 4R/3f, of the paper's film (f = 0.29, 4.3 nm dots)."""
+REFERENCE_DIAMETER_NM = 4.32
+"""Of dots with the paper's exciton, for which Auger lifetimes are given."""
 LOWEST_BARRIER_EV = 1e-3
 FAINT = 1e-30
 """Im eps of dots of one size that absorb nothing: where none does, all share alike."""
@@ -187,6 +190,34 @@ class DotTraps(eqx.Module):
         )
 
 
+class MultipleCarriers(eqx.Module):
+    """Room for two electrons and two holes in a dot, which recombine by the Auger effect.
+
+    Lifetimes are those of the effect alone, at 4.32 nm, and grow as the volume of the dot: Robel et al. 2009, DOI
+    10.1103/PhysRevLett.102.177404. A biexciton has twice the ways of both trions together (Hou et al. 2019, DOI
+    10.1038/s41467-019-09737-2), and in lead salts, whose bands mirror each other, both trions are alike.
+    """
+
+    biexciton_lifetime_s: Float[Array, ""] = quantity(
+        "s", lower=0, open_lower=True, default=6e-11, doc="of a biexciton by Auger recombination, in a dot of 4.32 nm"
+    )
+    trion_lifetime_s: Float[Array, ""] | None = quantity(
+        "s",
+        lower=0,
+        open_lower=True,
+        default=None,
+        doc="of a charged exciton by Auger recombination, in a dot of 4.32 nm; null: four times the biexciton's",
+    )
+
+    def rates(self, dots: "Dots", kT: Float[Array, ""]) -> Auger:
+        """Of dots of this size, and their reverse: the share of equilibrium of the two states, two places per level."""
+        volume = (dots.diameter_nm / REFERENCE_DIAMETER_NM) ** 3
+        biexciton = 1 / (volume * self.biexciton_lifetime_s)
+        trion = biexciton / 4 if self.trion_lifetime_s is None else 1 / (volume * self.trion_lifetime_s)
+        pair = dots.thermal_ratio(kT)
+        return Auger(trion, trion * pair / 4, biexciton, biexciton * pair / 16)
+
+
 class Dots(eqx.Module):
     """PbS dots. The exciton energy is the observable; the diameter is its calibration.
 
@@ -251,6 +282,18 @@ class Dots(eqx.Module):
     geometry: Geometry = Sphere()
     tunnelling: Tunnelling = Local()
     traps: DotTraps | None = None
+    multiple_carriers: MultipleCarriers | None = None
+
+    def __check_init__(self) -> None:
+        if self.traps is not None and self.multiple_carriers is not None:
+            raise InputError(
+                "traps and multiple_carriers exclude each other: a dot with a trap holds at most one electron and one "
+                "hole; set one of them to null"
+            )
+
+    def thermal_ratio(self, kT: Float[Array, ""]) -> Float[Array, ""]:
+        """g_e g_h exp(-E_x/kT): excitons over empty dots at equilibrium."""
+        return self.electron_degeneracy * self.hole_degeneracy * jnp.exp(-self.exciton_energy_eV / kT)
 
     @property
     def sizes(self) -> tuple[Float[Array, " size"], Float[Array, " size"]]:
@@ -335,10 +378,11 @@ class DotsInHost(Electrical):
             jnp.exp(host.log_nc - electron / kT) / dots.electron_degeneracy,
             jnp.exp(host.log_nv - hole / kT) / dots.hole_degeneracy,
             self.recombination_rate_per_s,
-            dots.electron_degeneracy * dots.hole_degeneracy * jnp.exp(-dots.exciton_energy_eV / kT),
+            dots.thermal_ratio(kT),
             escape(electron),
             escape(hole),
             None if dots.traps is None else dots.traps.rates(dots, kT),
+            None if dots.multiple_carriers is None else dots.multiple_carriers.rates(dots, kT),
             nonlocal_=isinstance(dots.tunnelling, Nonlocal),
         )
 
@@ -357,6 +401,10 @@ class DotsInHost(Electrical):
     @property
     def field_classes(self) -> int:
         return self.dots.field_classes
+
+    @property
+    def dot_states(self) -> tuple[DotState, ...]:
+        return list_states(1 if self.dots.multiple_carriers is None else 2, self.trapped)
 
     @property
     def kinds(self) -> tuple[Float[Array, ""], ...]:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Complex, Float
 
 from invdesign.constants import BOLTZMANN_EV_PER_K
 from invdesign.materials.optical import OpticalModel
-from invdesign.processes.dots import DotEnsemble
+from invdesign.processes.dots import DotEnsemble, DotState
 from invdesign.processes.ions import MobileIons
 from invdesign.processes.recombination import Auger, Radiative, Recombination, ShockleyReadHall, TunnelGeneration
 from invdesign.schema import choice, quantity
@@ -79,6 +79,11 @@ class Material(eqx.Module):
     def trapped(self) -> bool:
         """Whether some of its dots have a trap."""
         return False
+
+    @property
+    def dot_states(self) -> tuple[DotState, ...]:
+        """What its dots may hold; nothing without dots."""
+        return ()
 
     def size_shares(self, wavelength_nm: Float[Array, " wavelength"]) -> Float[Array, "wavelength size"]:
         """Share of what the dots absorb that excites those of each kind."""

@@ -1,14 +1,23 @@
-"""Quantum dots in a host: a machine of four states (empty 0, one electron e, one hole h, exciton X) and its jumps.
+"""Quantum dots in a host: machines of a few states, and their jumps.
 
-Every dot of density N exchanges electrons with the host on 0<->e and h<->X, holes on 0<->h and e<->X, and recombines on
-X<->0, where the backward rate carries thermal generation and optical excitation. All rates of one dot are in 1/s.
+A dot has as many places for electrons as for holes: one of each (states: empty, e, h, exciton X), or two of each, so
+that there are charged excitons and biexcitons, too (nine states). Every dot of density N exchanges electrons and holes
+with the host, one at a time, and recombines them in pairs, where the backward rate carries thermal generation and
+optical excitation. All rates of one dot are in 1/s.
 
-A dot with a trap is a machine of eight states, these four with the trap empty and again with it full. The trap takes
-an electron from the dot (e -> 0 and X -> h, the trap fills) or a hole (h -> 0 and X -> e, it empties); its reverse
-jumps emit into the dot's own levels, and neither touches the host.
+Energies are additive, and places alike. So i electrons in r places leave i times as fast as one, the next is captured
+(r - i)/r times as fast as by an empty dot, pairs recombine i j times as fast as one, and light finds (r - i)(r - j)/r^2
+of the absorption of an empty dot: wherever hardly any dot holds a carrier, the number of places makes no difference.
+Three and four carriers recombine by the Auger effect besides: a carrier takes the energy of a pair and cools down in
+the dot.
+
+A dot with a trap has twice as many states, those with the trap empty and again with it full. The trap takes an electron
+from the dot (e -> 0 and X -> h, the trap fills) or a hole (h -> 0 and X -> e, it empties); its reverse jumps emit into
+the dot's own levels, and neither touches the host.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import equinox as eqx
@@ -20,11 +29,59 @@ from invdesign.processes.machine import Jump, completed_cycles
 from invdesign.processes.site import Site
 from invdesign.processes.statistics import Degeneracy
 
-EMPTY, ELECTRON, HOLE, EXCITON = range(4)
-FULL_TRAP = 4
-"""Added to the state of a dot whose trap is full."""
-CARRIER_CHARGES = (0, -1, 1, 0)
-"""Of a dot's own carriers, in its four states."""
+EMPTY = 0
+"""The first of the states."""
+STATE_NAMES = {
+    (0, 0): "empty",
+    (1, 0): "electron",
+    (0, 1): "hole",
+    (1, 1): "exciton",
+    (2, 0): "two_electrons",
+    (0, 2): "two_holes",
+    (2, 1): "negative_trion",
+    (1, 2): "positive_trion",
+    (2, 2): "biexciton",
+}
+"""By the numbers of electrons and holes."""
+EXCHANGE = "electron exchange with dots", "hole exchange with dots"
+TUNNELLING = "electron tunnelling with dots", "hole tunnelling with dots"
+RECOMBINATION = "dot recombination"
+TRION_AUGER, BIEXCITON_AUGER = "Auger recombination of trions", "Auger recombination of biexcitons"
+TRAPPING = "electron trapping in dots", "hole trapping in dots"
+
+
+class DotState(NamedTuple):
+    """What a dot holds."""
+
+    electrons: int
+    holes: int
+    trapped: int = 0
+    """1 where its trap is full."""
+
+    @property
+    def carriers(self) -> tuple[int, int]:
+        """Electrons and holes in its own levels."""
+        return self.electrons, self.holes
+
+    @property
+    def charge(self) -> int:
+        """Against the empty dot, elementary charges."""
+        return self.holes - self.electrons - self.trapped
+
+
+def list_states(places: int, trapped: bool) -> tuple[DotState, ...]:
+    """All states of a dot with so many places for electrons and for holes, with a trap or without; few carriers first.
+
+    One place: 0, e, h, X.
+    """
+    pairs = sorted(product(range(places + 1), repeat=2), key=lambda pair: (max(pair), sum(pair), pair[1]))
+    return tuple(DotState(i, j, trap) for trap in ((0, 1) if trapped else (0,)) for i, j in pairs)
+
+
+def places_of(states: Sequence[DotState]) -> int:
+    """For electrons, and as many for holes."""
+    return max(state.electrons for state in states)
+
 
 Escape = tuple[Float[Array, "..."], ...]
 """Enhancement, over the rate without field, of the exchange of electrons and of holes with the host here; where dots
@@ -68,8 +125,19 @@ class Traps(eqx.Module):
         return Traps(none, self.electron_capture, self.hole_capture, none, none)
 
 
+class Auger(eqx.Module):
+    """Pairs that recombine in a dot while another carrier takes their energy: rates of one dot, 1/s."""
+
+    trion: Float[Array, "..."]
+    """Of a charged exciton, of either sign."""
+    trion_generation: Float[Array, "..."]
+    """Its reverse: a pair generated beside a carrier."""
+    biexciton: Float[Array, "..."]
+    biexciton_generation: Float[Array, "..."]
+
+
 class DotRates(NamedTuple):
-    """First-order rates of one dot, 1/s."""
+    """First-order rates of one dot, 1/s: into or out of an empty dot; `Jump.factors` of those of others."""
 
     here: Exchange
     """With the host where the dot is."""
@@ -79,6 +147,8 @@ class DotRates(NamedTuple):
     thermal_generation: Float[Array, "..."]
     excitation: Float[Array, "..."]
     traps: Traps | None = None
+    auger: Auger | None = None
+    """Of dots with two places for each carrier; None where they have one."""
 
     @property
     def total(self) -> Exchange:
@@ -86,60 +156,134 @@ class DotRates(NamedTuple):
         return self.here if self.far is None else Exchange(*map(jnp.add, self.here, self.far))
 
     @property
+    def jumps(self) -> tuple[Jump, ...]:
+        """Those that these are the rates of."""
+        return list_jumps(_places(self.auger), self.far is not None, self.traps is not None)
+
+    @property
     def of_jumps(self) -> tuple[tuple[Array, Array], ...]:
         """Forward and backward rate of every jump, per dot in the state that it leaves, in the order of `jumps`."""
-        rates, twice = [], 1 if self.traps is None else 2
-        for part in (self.here, self.far):
-            if part is not None:
-                electrons, holes = (part.capture_n, part.emission_n), (part.capture_p, part.emission_p)
-                rates += [electrons, electrons, holes, holes] * twice
-        rates += [(self.recombination, self.thermal_generation + self.excitation)] * twice
-        if self.traps is not None:
-            rates += [(self.traps.electron_capture, self.traps.electron_release)] * 2
-            rates += [(self.traps.hole_capture, self.traps.hole_release)] * 2
-        return tuple(rates)
+        return self._of_jumps(self.thermal_generation + self.excitation)
 
+    @property
+    def without_light(self) -> tuple[tuple[Array, Array], ...]:
+        """The same in the dark."""
+        return self._of_jumps(self.thermal_generation)
 
-_Host = tuple[int, int, int, int]
-_NOWHERE = (0, 0, 0, 0)
-
-
-def _exchange(names: tuple[str, str], electrons: _Host, holes: _Host, traps: Sequence[int]) -> list[Jump]:
-    return [
-        Jump(name, host, trap + origin, trap + target)
-        for trap in traps
-        for name, host, origin, target in (
-            (names[0], electrons, EMPTY, ELECTRON),
-            (names[0], electrons, HOLE, EXCITON),
-            (names[1], holes, EMPTY, HOLE),
-            (names[1], holes, ELECTRON, EXCITON),
+    @property
+    def of_light(self) -> tuple[Array | None, ...]:
+        """What light adds to each backward rate."""
+        return tuple(
+            _times(jump.factors[1], self.excitation) if jump.name == RECOMBINATION else None for jump in self.jumps
         )
-    ]
+
+    def _of_jumps(self, generation: Array) -> tuple[tuple[Array, Array], ...]:
+        pairs = {RECOMBINATION: (self.recombination, generation)}
+        for names, part in ((EXCHANGE, self.here), (TUNNELLING, self.far)):
+            if part is not None:
+                pairs |= {names[0]: (part.capture_n, part.emission_n), names[1]: (part.capture_p, part.emission_p)}
+        if self.traps is not None:
+            pairs[TRAPPING[0]] = self.traps.electron_capture, self.traps.electron_release
+            pairs[TRAPPING[1]] = self.traps.hole_capture, self.traps.hole_release
+        if self.auger is not None:
+            pairs[TRION_AUGER] = self.auger.trion, self.auger.trion_generation
+            pairs[BIEXCITON_AUGER] = self.auger.biexciton, self.auger.biexciton_generation
+        return tuple(
+            (_times(jump.factors[0], pairs[jump.name][0]), _times(jump.factors[1], pairs[jump.name][1]))
+            for jump in self.jumps
+        )
 
 
-def list_jumps(far: bool, trapped: bool) -> tuple[Jump, ...]:
-    """All jumps of dots, with tunnelling `far` away apart from other exchange or not, with a trap or without."""
-    traps = (0, FULL_TRAP) if trapped else (0,)
-    jumps = _exchange(("electron exchange with dots", "hole exchange with dots"), (-1, 0, 0, 0), (0, -1, 0, 0), traps)
-    if far:
-        names = "electron tunnelling with dots", "hole tunnelling with dots"
-        jumps += _exchange(names, (0, 0, -1, 0), (0, 0, 0, -1), traps)
-    jumps += [Jump("dot recombination", _NOWHERE, trap + EXCITON, trap + EMPTY, (1, 0)) for trap in traps]
-    if trapped:
-        electrons, holes = ((ELECTRON, EMPTY), (EXCITON, HOLE)), ((HOLE, EMPTY), (EXCITON, ELECTRON))
-        jumps += [Jump("electron trapping in dots", _NOWHERE, start, FULL_TRAP + end) for start, end in electrons]
-        jumps += [Jump("hole trapping in dots", _NOWHERE, FULL_TRAP + start, end, (0, 1)) for start, end in holes]
+def _places(auger: Auger | None) -> int:
+    return 1 if auger is None else 2
+
+
+def _times(factor: float, rate: Array) -> Array:
+    return rate if factor == 1 else factor * rate
+
+
+_NOWHERE = (0, 0, 0, 0)
+_TAKEN = ((-1, 0, 0, 0), (0, -1, 0, 0)), ((0, 0, -1, 0), (0, 0, 0, -1))
+"""An electron or a hole, from the host here or from where tunnelling ones land."""
+
+
+def list_jumps(places: int, far: bool, trapped: bool) -> tuple[Jump, ...]:
+    """All jumps of dots with so many places for each carrier, with tunnelling `far` away apart from other exchange or
+    not, with a trap or without."""
+    states = list_states(places, trapped)
+    index = {state: k for k, state in enumerate(states)}
+    jumps = []
+
+    def add(
+        name: str,
+        start: DotState,
+        change: tuple[int, int, int],
+        factors: tuple[float, float] = (1, 1),
+        host: tuple[int, int, int, int] = _NOWHERE,
+        pairs: int = 0,
+    ) -> None:
+        end = DotState(*(a + b for a, b in zip(start, change, strict=True)))
+        if end in index:
+            jumps.append(Jump(name, host, index[start], index[end], pairs, factors))
+
+    for part, names in enumerate((EXCHANGE, TUNNELLING) if far else (EXCHANGE,)):
+        for trap in (0, 1) if trapped else (0,):
+            for carrier, name in enumerate(names):
+                host = _TAKEN[part][carrier]
+                for state in states:
+                    if state.trapped == trap:
+                        held = state.carriers[carrier]
+                        captured = (places - held) / places, held + 1
+                        add(name, state, (1 - carrier, carrier, 0), captured, host)
+    for state in states:
+        free = (places + 1 - state.electrons) * (places + 1 - state.holes) / places**2
+        add(RECOMBINATION, state, (-1, -1, 0), (state.electrons * state.holes, free), pairs=1)
+    for state in states:
+        if state.electrons and state.holes and sum(state.carriers) > 2:
+            add(TRION_AUGER if sum(state.carriers) == 3 else BIEXCITON_AUGER, state, (-1, -1, 0), pairs=1)
+    for state in states:
+        add(TRAPPING[0], state, (-1, 0, 1))
+    for state in states:
+        add(TRAPPING[1], state, (0, -1, -1), pairs=1)
     return tuple(jumps)
 
 
-def by_carriers(populations: Float[Array, "state ..."]) -> Float[Array, "4 ..."]:
-    """Populations of the states empty, e, h and X, whatever the trap."""
-    return sum((populations[trap : trap + FULL_TRAP] for trap in range(0, len(populations), FULL_TRAP)), jnp.zeros(()))
+def carriers_of(states: Sequence[DotState]) -> list[tuple[int, int]]:
+    """Electrons and holes in the dot's own levels, every combination once."""
+    return list(dict.fromkeys(state.carriers for state in states))
 
 
-def excited(states: int) -> list[tuple[int, int]]:
-    """States between which light lifts a dot: before, after."""
-    return [(trap + EMPTY, trap + EXCITON) for trap in range(0, states, FULL_TRAP)]
+def by_carriers(populations: Float[Array, "state ..."], states: Sequence[DotState]) -> Float[Array, "carriers ..."]:
+    """Populations of the states `carriers_of`, whatever the trap."""
+    found = {held: jnp.zeros(()) for held in carriers_of(states)}
+    for share, state in zip(populations, states, strict=True):
+        found[state.carriers] = found[state.carriers] + share
+    return jnp.stack(list(found.values()))
+
+
+def occupation(populations: Float[Array, "state ..."], states: Sequence[DotState]) -> Float[Array, "..."]:
+    """Mean occupation of the places for electrons and for holes, 1 where all are full."""
+    places = 2 * places_of(states)
+    held = [sum(state.carriers) / places for state in states]
+    return sum((_times(part, share) for part, share in zip(held, populations, strict=True) if part), jnp.zeros(()))
+
+
+class Excitation(NamedTuple):
+    """What light does to a dot: the states before and after, and the absorption over that of an empty dot."""
+
+    start: int
+    end: int
+    absorption: float
+
+
+def excited(states: Sequence[DotState]) -> list[Excitation]:
+    """States between which one photon lifts a dot."""
+    places = places_of(states)
+    return [
+        Excitation(jump.target, jump.origin, jump.factors[1])
+        for jump in list_jumps(places, False, any(state.trapped for state in states))
+        if jump.name == RECOMBINATION
+    ]
 
 
 def sum_over_jumps(stoichiometry: Sequence[Sequence[int]], per_jump: Sequence[Array]) -> list[Array]:
@@ -167,35 +311,31 @@ class DotEnsemble(eqx.Module):
     electron_escape: BarrierEscape
     hole_escape: BarrierEscape
     traps: Traps | None = None
+    auger: Auger | None = None
+    """Of dots with two places for each carrier; None where they have one."""
     nonlocal_: bool = eqx.field(static=True, default=False)
     """Whether tunnelling carriers land where the barrier ends, and not where the dot is."""
 
     @property
     def jumps(self) -> tuple[Jump, ...]:
         """All jumps of the dots, tunnelling apart or not."""
-        return list_jumps(self.nonlocal_, self.traps is not None)
+        return list_jumps(_places(self.auger), self.nonlocal_, self.traps is not None)
 
     @property
-    def states(self) -> int:
-        """Of one dot: 4, or 8 with a trap."""
-        return FULL_TRAP if self.traps is None else 2 * FULL_TRAP
+    def states(self) -> tuple[DotState, ...]:
+        """Of one dot."""
+        return list_states(_places(self.auger), self.traps is not None)
 
     @property
     def filled(self) -> range:
         """The states that are unknowns; the population of the empty one follows from the sum."""
-        return range(1, self.states)
-
-    @property
-    def charges(self) -> tuple[int, ...]:
-        """Of a dot in each state against the empty one, elementary charges."""
-        full = () if self.traps is None else tuple(charge - 1 for charge in CARRIER_CHARGES)
-        return CARRIER_CHARGES + full
+        return range(1, len(self.states))
 
     def charge(self, populations: Float[Array, "state ..."]) -> Float[Array, "..."]:
         """Of all dots, elementary charges per cm^3."""
         empty = jnp.zeros(()) if self.traps is None else self.traps.empty_charge
         return self.density * sum(
-            (one * share for one, share in zip(self.charges, populations, strict=True) if one), empty
+            (state.charge * share for state, share in zip(self.states, populations, strict=True) if state.charge), empty
         )
 
     @property
@@ -238,7 +378,8 @@ class DotEnsemble(eqx.Module):
         if self.nonlocal_ and landing is not None:
             far = exchange(site.n * jnp.exp(landing.electrons), site.p * jnp.exp(landing.holes), *escape[2:])
         here = exchange(site.n, site.p, *escape[:2])
-        return DotRates(here, far, self.recombination, self.recombination * self.thermal_ratio, excitation, self.traps)
+        generation = self.recombination * self.thermal_ratio
+        return DotRates(here, far, self.recombination, generation, excitation, self.traps, self.auger)
 
     def one_way(self, rates: DotRates, populations: Float[Array, "state ..."]) -> Float[Array, "2 jump ..."]:
         """Forward and backward rates of all jumps, cm^-3 s^-1."""
@@ -276,7 +417,8 @@ class DotEnsemble(eqx.Module):
             by_local.append(jnp.stack([*by_host[:2], steep * net, *by_host[2:]]))
             lost_empty = (jump.origin == EMPTY) * forward - (jump.target == EMPTY) * backward
             gains = [(jump.origin == state) * forward - (jump.target == state) * backward for state in self.filled]
-            by_state.append(self.density * jnp.stack(jnp.broadcast_arrays(*(gain - lost_empty for gain in gains))))
+            each = [jnp.broadcast_to(gain - lost_empty, net.shape) for gain in gains]
+            by_state.append(self.density * jnp.stack(each))
         return by_local, by_state
 
     def stationary(
@@ -286,21 +428,16 @@ class DotEnsemble(eqx.Module):
 
         Also the part of it that electrons, and that holes, come to from where tunnelling ones land.
 
-        The net rate is what the cycles of the machine complete: in each, forward over backward is exp(affinity) per
-        pair, less by g_0/(g_0 + light) where light can undo it, so that the difference of both is written with expm1:
-        near equilibrium c n P - e P would lose all digits.
+        The net rate is what the cycles of the machine complete: without photons, forward over backward is exp(affinity)
+        per pair, so that the difference of both is written with expm1: near equilibrium c n P - e P would lose all
+        digits.
         """
         of_host = rates.total
         mixture = rates._replace(here=of_host, far=None)
-        populations, cycles = completed_cycles(list_jumps(False, self.traps is not None), mixture.of_jumps)
-        by_light = jnp.log1p(rates.excitation / rates.thermal_generation)
+        populations, cycles = completed_cycles(mixture.jumps, mixture.without_light, mixture.of_light)
 
         def net(affinity: Array) -> Array:
-            each = [
-                sum(pairs) * rate * jnp.expm1(sum(pairs) * affinity - pairs[0] * by_light)
-                for pairs, rate in cycles.items()
-            ]
-            return self.density * sum(each, jnp.zeros(()))
+            return self.density * cycles.recombination(affinity)
 
         if rates.far is None or landing is None:
             return populations, net(site.affinity), None
@@ -310,9 +447,13 @@ class DotEnsemble(eqx.Module):
         mixed = site.affinity + sum(jnp.log1p(share * by) for share, by in zip(shares, apart, strict=True))
         rate = net(mixed)
         # what is lost there: its share, and what flows through the dots from there to here
-        states = by_carriers(populations)
-        waiting = states[EMPTY] + states[HOLE], states[EMPTY] + states[ELECTRON]
+        places = places_of(self.states)
+        free = [[(places - held) / places for held in state.carriers] for state in self.states]
+        waiting = [
+            sum((_times(part, share) for part, share in zip(parts, populations, strict=True) if part), jnp.zeros(()))
+            for parts in zip(*free, strict=True)
+        ]
         captures = rates.here.capture_n, rates.here.capture_p
-        through = [self.density * c * free * by for c, free, by in zip(captures, waiting, apart, strict=True)]
+        through = [self.density * c * ready * by for c, ready, by in zip(captures, waiting, apart, strict=True)]
         far = jnp.stack([share * (rate + more) for share, more in zip(shares, through, strict=True)])
         return populations, rate, far

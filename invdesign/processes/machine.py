@@ -2,9 +2,10 @@
 
 Leaving out a state s turns every way i -> s -> j into a jump of rate q_is q_sj / (sum of all rates out of s), and the
 populations of the others stay (Grassmann, Taksar and Heyman 1985, DOI 10.1287/opre.33.5.1107): sums of positive
-products, so that a population of 1e-30 keeps its digits. Here jumps also remember how many pairs have recombined on
-their way. Ways that lead back to where they began, with a pair more or less, are cycles of the machine; a cycle and its
-reverse differ by the exponential of its affinity alone, so that their difference needs no subtraction either.
+products, so that a population of 1e-30 keeps its digits. Here jumps also remember how many pairs have recombined, and
+how many photons have been absorbed, on their way. Ways that lead back to where they began are cycles of the machine.
+A cycle without photons and its reverse differ by the exponential of its affinity alone, the same for every pair
+whatever recombines it, so that their difference needs no subtraction either; a cycle with photons has no reverse.
 """
 
 from collections.abc import Sequence
@@ -14,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Pairs = tuple[int, int]
-"""Pairs that recombine on a way, by two channels."""
+Events = tuple[int, int]
+"""Pairs that recombine on a way (thermal generation counts as -1), and photons absorbed on it."""
 
 
 class Jump(NamedTuple):
@@ -26,37 +27,63 @@ class Jump(NamedTuple):
     """Electrons and holes here, electrons and holes where they land."""
     origin: int
     target: int
-    pairs: Pairs = (0, 0)
-    """Pairs that recombine per forward step: in the levels of the dot, which light can undo, and through its trap."""
+    pairs: int = 0
+    """Pairs that recombine per forward step."""
+    factors: tuple[float, float] = (1, 1)
+    """Of the forward and the backward rate, over those that all jumps of this name have in common."""
+
+
+class Cycles(NamedTuple):
+    """What a machine completes, 1/s."""
+
+    thermal: dict[int, Float[Array, "..."]]
+    """Cycles in which so many pairs are generated and no photon is absorbed."""
+    lit: Float[Array, "..."]
+    """Pairs that leave the machine in cycles that absorb photons: photons less the pairs that recombine."""
+
+    def recombination(self, affinity: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Net recombination, 1/s, where the carriers that the machine takes have this affinity (per pair)."""
+        each = [pairs * rate * jnp.expm1(pairs * affinity) for pairs, rate in self.thermal.items()]
+        return sum(each, jnp.zeros(())) - self.lit
 
 
 def completed_cycles(
-    jumps: Sequence[Jump], rates: Sequence[tuple[Float[Array, "..."], Float[Array, "..."]]]
-) -> tuple[Float[Array, "state ..."], dict[Pairs, Float[Array, "..."]]]:
-    """Stationary populations, and how often one machine completes the reverse of cycles that recombine `Pairs`, 1/s.
+    jumps: Sequence[Jump],
+    rates: Sequence[tuple[Float[Array, "..."], Float[Array, "..."]]],
+    light: Sequence[Float[Array, "..."] | None],
+) -> tuple[Float[Array, "state ..."], Cycles]:
+    """Stationary populations, and the cycles of one machine.
 
-    `rates` are the forward and the backward rate of each jump, 1/s. Every state must lead to state 0. The net
-    recombination is the sum over cycles of sum(pairs) * rate * expm1(affinity of the cycle).
+    `rates` are the forward and the thermal backward rate of each jump, `light` is that at which photons do the same as
+    its backward step, 1/s. Every state must lead to state 0.
     """
     # products of rates overflow in strong fields; the result is homogeneous in them, so that a frozen unit is exact
-    unit = jax.lax.stop_gradient(sum((rate for pair in rates for rate in pair), jnp.zeros(())))
-    ways: dict[tuple[int, int], dict[Pairs, Array]] = {}
-    loops: dict[int, dict[Pairs, Array]] = {}
+    every = [rate for pair in rates for rate in pair] + [rate for rate in light if rate is not None]
+    unit = jax.lax.stop_gradient(sum(every, jnp.zeros(())))
+    ways: dict[tuple[int, int], dict[Events, Array]] = {}
+    loops: dict[int, dict[Events, Array]] = {}
 
-    def add(to: dict[Pairs, Array], pairs: Pairs, rate: Array) -> None:
-        to[pairs] = to[pairs] + rate if pairs in to else rate
+    def add(to: dict[Events, Array], events: Events, rate: Array) -> None:
+        to[events] = to[events] + rate if events in to else rate
 
-    def total(classes: dict[Pairs, Array]) -> Array:
+    def total(classes: dict[Events, Array]) -> Array:
         return sum(classes.values(), jnp.zeros(()))
 
-    for jump, (forward, backward) in zip(jumps, rates, strict=True):
-        (direct, trapped), start, end = jump.pairs, jump.origin, jump.target
-        add(ways.setdefault((start, end), {}), jump.pairs, forward / unit)
-        add(ways.setdefault((end, start), {}), (-direct, -trapped), backward / unit)
+    def effort(state: int) -> int:
+        """Products that leaving out a state takes."""
+        into, out = ([len(classes) for way, classes in ways.items() if way[end] == state] for end in (1, 0))
+        return sum(into) * sum(out)
+
+    for jump, (forward, backward), photons in zip(jumps, rates, light, strict=True):
+        start, end = jump.origin, jump.target
+        add(ways.setdefault((start, end), {}), (jump.pairs, 0), forward / unit)
+        add(ways.setdefault((end, start), {}), (-jump.pairs, 0), backward / unit)
+        if photons is not None:
+            add(ways.setdefault((end, start), {}), (0, 1), photons / unit)
     states = 1 + max(max(way) for way in ways)
     left, fed = set(range(states)), []
     while len(left) > 1:
-        gone = min(left - {0}, key=lambda state: sum(state in way for way in ways))
+        gone = min(sorted(left - {0}), key=effort)
         left.remove(gone)
         into = {way[0]: ways.pop(way) for way in list(ways) if way[1] == gone}
         out = {way[1]: ways.pop(way) for way in list(ways) if way[0] == gone}
@@ -64,19 +91,23 @@ def completed_cycles(
         entered = {start: total(classes) * inverse for start, classes in into.items()}
         fed.append((gone, entered))
         for start, arriving in into.items():
-            for pairs, rate in loops.get(gone, {}).items():
-                add(loops.setdefault(start, {}), pairs, entered[start] * rate)
+            for events, rate in loops.get(gone, {}).items():
+                add(loops.setdefault(start, {}), events, entered[start] * rate)
             for end, leaving in out.items():
                 for (a, b), first in arriving.items():
                     for (c, d), second in leaving.items():
-                        pairs = (a + c, b + d)
+                        pairs, photons = events = (a + c, b + d)
                         if start != end:
-                            add(ways.setdefault((start, end), {}), pairs, first * second * inverse)
-                        elif sum(pairs) < 0:
-                            add(loops.setdefault(start, {}), pairs, first * second * inverse)
+                            add(ways.setdefault((start, end), {}), events, first * second * inverse)
+                        elif pairs < 0 or (photons and pairs != photons):
+                            # cycles that recombine pairs in the dark are known from their reverse
+                            add(loops.setdefault(start, {}), events, first * second * inverse)
     populations = {0: jnp.ones_like(unit)}
     for state, entered in reversed(fed):
         populations[state] = sum((populations[start] * rate for start, rate in entered.items()), jnp.zeros(()))
     everything = total({(state, 0): size for state, size in populations.items()})
-    cycles = {(-a, -b): rate * unit / everything for (a, b), rate in loops.get(0, {}).items()}
-    return jnp.stack([populations[state] / everything for state in range(states)]), cycles
+    cycles = {events: rate * unit / everything for events, rate in loops.get(0, {}).items()}
+    lit = [(photons - pairs) * rate for (pairs, photons), rate in cycles.items() if photons]
+    thermal = {-pairs: rate for (pairs, photons), rate in cycles.items() if not photons}
+    found = jnp.stack([populations[state] / everything for state in range(states)])
+    return found, Cycles(thermal, sum(lit, jnp.zeros(())))

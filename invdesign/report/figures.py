@@ -37,6 +37,18 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
 }
 ELECTRON, HOLE, DARK, LIT, GREY = "#1f5fa8", "#c0392b", "#222222", "#d98200", "#8a8a8a"
+DOT_STATES = {
+    "empty": {"color": GREY},
+    "electron": {"color": ELECTRON},
+    "hole": {"color": HOLE},
+    "exciton": {"color": "#2e8b57"},
+    "two_electrons": {"color": ELECTRON, "ls": "--"},
+    "two_holes": {"color": HOLE, "ls": "--"},
+    "negative_trion": {"color": ELECTRON, "ls": ":"},
+    "positive_trion": {"color": HOLE, "ls": ":"},
+    "biexciton": {"color": "#2e8b57", "ls": "--"},
+}
+"""How lines of dots in each state are drawn."""
 QUALITATIVE = (
     "#1f5fa8",
     "#c0392b",
@@ -262,8 +274,9 @@ def bands(tables: Tables, result: Result) -> Figure:
         densities += [part["electron_density_cm3"], part["hole_density_cm3"]]
         if has_dots:
             dots = grid[3, column]
-            for name, colour in (("empty", GREY), ("electron", ELECTRON), ("hole", HOLE), ("exciton", "#2e8b57")):
-                dots.plot(x, part[f"dot_{name}"], color=colour, label=name)
+            for name, style in DOT_STATES.items():
+                if f"dot_{name}" in part:
+                    dots.plot(x, part[f"dot_{name}"], **style, label=name.replace("_", " "))
         for row in range(rows):
             _shade(grid[row, column], layers, label=row == 0)
         grid[-1, column].set_xlabel("position (nm)")
@@ -273,7 +286,7 @@ def bands(tables: Tables, result: Result) -> Figure:
     _log_y(grid[2, 0], *densities, decades=20)
     if has_dots:
         grid[3, 0].set_ylabel("dots in state")
-        _log_y(grid[3, 0], *(table[f"dot_{s}"] for s in ("empty", "electron", "hole", "exciton")), decades=16)
+        _log_y(grid[3, 0], *(table[key] for key in table if key.startswith("dot_")), decades=16)
     for row in (0, 2, 3)[: rows - 1]:
         grid[row, 2].legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure

@@ -31,8 +31,10 @@ from invdesign.materials.semiconductor import Bulk, Electrical
 from invdesign.processes.dots import (
     DotEnsemble,
     DotRates,
+    DotState,
     Escape,
     by_carriers,
+    list_states,
     sum_over_jumps,
 )
 from invdesign.processes.ions import MobileIons
@@ -132,9 +134,10 @@ class System(eqx.Module):
         return max(shapes, default=())
 
     @property
-    def dot_states(self) -> int:
-        """States of one dot, 4 without dots."""
-        return max((region.bulk.dots.states for region in self.regions if region.bulk.dots is not None), default=4)
+    def dot_states(self) -> tuple[DotState, ...]:
+        """States of one dot, the same in all layers; those of the simplest dot where there are none."""
+        dots = (region.bulk.dots for region in self.regions)
+        return next((one.states for one in dots if one is not None), list_states(1, False))
 
     @property
     def nodes(self) -> int:
@@ -578,7 +581,8 @@ def edge_linearisation(
         nothing = jnp.zeros_like(host_by_local[0])
         beyond = [(0, len(nothing) - 3)] * 2 + [(0, 0)] * 2
         rows = jnp.pad(rows, beyond) - jnp.stack([nothing, *host_by_local])
-        of_one = [jnp.full_like(by, one) for by, one in zip(host_by_dots[0], ensemble.charges[1:], strict=True)]
+        charges = [state.charge for state in ensemble.states[1:]]
+        of_one = [jnp.full_like(by, one) for by, one in zip(host_by_dots[0], charges, strict=True)]
         charge_by_dots = jnp.stack(of_one) * ensemble.density
         dots = DotLinearisation(
             halves * jnp.stack([charge_by_dots, *(-by for by in host_by_dots)]),
@@ -781,16 +785,17 @@ def populations(
     """Stationary dot populations at all edge ends, zeros where there are no dots."""
     parts = []
     for state, dots in all_dots(system, u, v, light):
-        none = jnp.zeros((system.dot_states, *system.sizes, *state.site.n.shape))
+        none = jnp.zeros((len(system.dot_states), *system.sizes, *state.site.n.shape))
         parts.append(none if dots is None else dots.populations)
     return system.join(parts)
 
 
 def mean_populations(
     system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light
-) -> Float[Array, "4 2 edge"]:
-    """The same, averaged over all dots of an edge end, whatever their size and their trap."""
-    found = by_carriers(populations(system, u, v, light))
+) -> Float[Array, "carriers 2 edge"]:
+    """The same by what the dots' own levels hold (`carriers_of`), averaged over all dots of an edge end, whatever their
+    size and their trap."""
+    found = by_carriers(populations(system, u, v, light), system.dot_states)
     if not system.sizes:
         return found
     weights = []

@@ -255,14 +255,14 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
 
 def _charge(system: System, change: Float[Array, "filled *size 2 edge"]) -> Float[Array, "*size 2 edge"]:
     """Charge that a change of populations brings to one dot, elementary charges."""
-    of_one = next((region.bulk.dots.charges for region in system.regions if region.bulk.dots is not None), (0,) * 4)
-    return jnp.tensordot(jnp.asarray(of_one[1:], jnp.float64), change, 1)
+    of_one = [state.charge for state in system.dot_states[1:]]
+    return jnp.tensordot(jnp.asarray(of_one, jnp.float64), change, 1)
 
 
 def _change(system: System, edges: EdgeLinearisation) -> Float[Array, "filled *size 2 edge"]:
     """Of the populations since the start of a step."""
     if edges.dots is None or edges.dots.change is None:
-        return jnp.zeros((system.dot_states - 1, *system.sizes, *edges.stored.shape[1:]))
+        return jnp.zeros((len(system.dot_states) - 1, *system.sizes, *edges.stored.shape[1:]))
     return edges.dots.change
 
 

@@ -24,7 +24,7 @@ from invdesign.analyses.illumination import absorption, photon_flux
 from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import LayerLeakage, Schottky, Surface
-from invdesign.materials.quantum_dots import Nonlocal, Sphere
+from invdesign.materials.quantum_dots import MultipleCarriers, Nonlocal, Sphere
 
 
 def with_faces(device):
@@ -75,6 +75,7 @@ DEVICES = {
         absorber_nm=60.0, series_ohm=1e3, tunnelling=Nonlocal(), dots={"geometry": Sphere(barrier="near_field")}
     ),
     "dots between metals that inject, by way of traps too": lambda: injecting_diode(traps=barrier_traps()),
+    "dots with two places for each carrier": lambda: dot_diode(dots={"multiple_carriers": MultipleCarriers()}),
     # a shunt, without which |Y|/Re Y is 3e5 at 1 Hz and round-off in the layers hides Re Y, whatever the statistics
     "dots among degenerate carriers": lambda: degenerate_diode(shunt_ohm_cm2=3e10),
 }

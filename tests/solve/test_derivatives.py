@@ -11,7 +11,7 @@ from sample_devices import Solver, barrier_traps, degenerate_diode, dot_diode, i
 
 from invdesign.analyses import checks
 from invdesign.analyses.operating_point import operate, sweep
-from invdesign.materials.quantum_dots import Local, Nonlocal, Sphere
+from invdesign.materials.quantum_dots import Local, MultipleCarriers, Nonlocal, Sphere
 from invdesign.results import Status
 from invdesign.solve.newton import Settings, State, equations, linearised
 
@@ -23,6 +23,9 @@ DIODES = {
         dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), dots={"geometry": Sphere(barrier="near_field")}
     ),
     "traps, landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), traps=traps()),
+    "two places for each carrier, landing behind the barrier": partial(
+        dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), dots={"multiple_carriers": MultipleCarriers()}
+    ),
     "degenerate carriers": degenerate_diode,
     "degenerate carriers, landing behind the barrier": partial(
         degenerate_diode, absorber_nm=20.0, tunnelling=Nonlocal()

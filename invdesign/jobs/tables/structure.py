@@ -4,6 +4,7 @@ import numpy as np
 
 from invdesign.jobs.simulation import Simulation
 from invdesign.jobs.tables.common import About, Table, dotted, mesh, stacked
+from invdesign.processes.dots import STATE_NAMES, carriers_of, list_states
 
 
 def bands(run: Simulation) -> Table:
@@ -14,6 +15,8 @@ def bands(run: Simulation) -> Table:
     layer = np.repeat(names, 2)
     affinity = np.array([float(bulks[name].electron_affinity) for name in layer])
     gap = np.array([float(bulks[name].band_gap) for name in layer])
+    states = max((material.dot_states for material in dotted(device).values()), default=list_states(1, False))
+    kinds = [f"dot_{STATE_NAMES[held]}" for held in carriers_of(states)]
     has_dots = np.isin(layer, list(dotted(device)))
     cases = [("equilibrium", 0.0, run.dark)]
     biases = run.ask.biases_V
@@ -22,7 +25,7 @@ def bands(run: Simulation) -> Table:
     for condition, bias, points in cases:
         profile = {key: value[run.index(bias)] for key, value in points.profile.items()}
         conduction = profile["vacuum"].reshape(-1) - affinity
-        filling = np.where(has_dots[:, None], profile["dots"].reshape(-1, 4), np.nan)
+        filling = np.where(has_dots[:, None], profile["dots"].reshape(-1, len(kinds)), np.nan)
         parts.append(
             {
                 "condition": [condition] * len(layer),
@@ -36,11 +39,8 @@ def bands(run: Simulation) -> Table:
                 "field_V_per_cm": np.repeat(profile["field"], 2),
                 "electron_density_cm3": profile["electrons"].reshape(-1),
                 "hole_density_cm3": profile["holes"].reshape(-1),
-                "dot_empty": filling[:, 0],
-                "dot_electron": filling[:, 1],
-                "dot_hole": filling[:, 2],
-                "dot_exciton": filling[:, 3],
             }
+            | dict(zip(kinds, filling.T, strict=True))
         )
     return stacked(parts)
 
@@ -69,7 +69,9 @@ TABLES: dict[str, About] = {
         "material interfaces are discontinuous; energies against the Fermi level of the cathode",
         "condition (equilibrium, dark, lit), reverse_bias_V, position_nm, layer, conduction_band_eV, valence_band_eV, "
         "electron_quasi_fermi_eV, hole_quasi_fermi_eV, field_V_per_cm (along +x), electron_density_cm3, "
-        "hole_density_cm3, dot_empty, dot_electron, dot_hole, dot_exciton (probabilities, nan where there are no dots)",
+        "hole_density_cm3, dot_empty, dot_electron, dot_hole, dot_exciton (probabilities, nan where there are no dots; "
+        "with multiple_carriers also dot_two_electrons, dot_two_holes, dot_negative_trion, dot_positive_trion, "
+        "dot_biexciton)",
         bands,
     ),
     "absorptance": About(
