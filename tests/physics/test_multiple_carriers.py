@@ -118,7 +118,8 @@ def test_auger_recombination_shortens_the_decay_at_high_fluence_only():
     times, lives = jnp.geomspace(1e-12, 3e-8, 40), {}
     for fluence in (1e-9, 3e-4):
         for lifetime in (6e-11, 1.0):
-            found = transient_absorption(two_places(MultipleCarriers(biexciton_lifetime_s=lifetime)), -0.5, 1240.0, fluence, times)
+            device = two_places(MultipleCarriers(biexciton_lifetime_s=lifetime))
+            found = transient_absorption(device, -0.5, 1240.0, fluence, times)
             assert (found.transient.status == TransientStatus.REACHED).all()
             flows = np.asarray(found.transient.current_density_A_per_cm2)
             assert np.all(np.ptp(flows, axis=1) < 1e-8 * np.max(np.abs(np.mean(flows, axis=1))))
