@@ -1,7 +1,5 @@
-"""What flows beside the junction, from contact to contact: the shunt, and layers that break down softly.
-
-Through a layer that breaks down softly carriers jump from one contact to the other at a rate that its field sets. Both
-directions have it, their ratio is exp(qV/kT), and each jump is a shot.
+"""Layers that break down softly: carriers jump beside the junction, from contact to contact, at a rate that the layer's
+field sets. The ratio of both directions is exp(qV/kT), and each jump is a shot.
 """
 
 import equinox as eqx
