@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pathlib
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -24,9 +25,24 @@ def _float64():
     assert jax.config.jax_enable_x64, f"{invdesign.__name__} must switch float64 on"
 
 
-@pytest.fixture(scope="module", autouse=True)
+MOST_MAPS = 40_000
+"""Memory maps of a process, of which Linux allows 65530 and every compiled program takes some."""
+
+
 def _forget_compiled_programs():
-    """Each of them takes memory maps, of which Linux allows 65530 to a process: all tests together need more."""
-    yield
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_those_of_a_file():
+    yield
+    _forget_compiled_programs()
+
+
+@pytest.fixture(autouse=True)
+def _forget_when_there_are_many():
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+        _forget_compiled_programs()

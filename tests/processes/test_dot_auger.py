@@ -7,15 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from exact_machines import KT, exact_populations, site
 from sample_devices import dot_film, traps
 
 from invdesign.errors import InputError
 from invdesign.materials.quantum_dots import MultipleCarriers, Nonlocal
 from invdesign.processes.dots import Auger, DotRates, Exchange, Landing, excited, list_states
 from invdesign.processes.machine import Jump, completed_cycles
-from invdesign.processes.site import Site
 
-KT = 0.02585
 STATES = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (2, 1), (1, 2), (2, 2)]
 
 
@@ -35,12 +34,6 @@ def log_ni2(film):
     return float(host.log_nc + host.log_nv - host.band_gap / KT)
 
 
-def site(log_n, log_p, log_ni2, field=0.0, affinity=None):
-    affinity = log_n + log_p - log_ni2 if affinity is None else affinity
-    values = [log_n, log_p, np.exp(log_n), np.exp(log_p), np.exp(log_ni2), affinity, field, KT]
-    return Site(*(jnp.asarray(value, jnp.float64) for value in values))
-
-
 def as_rates(numbers):
     """a, e_n, b, e_p, k, g_0, light, then Auger rates of trions and biexcitons and their reverse."""
     arrays = [jnp.asarray(float(number)) for number in numbers]
@@ -51,13 +44,10 @@ def exact(numbers):
     """Stationary populations and the net capture of electrons of one dot, in rational arithmetic."""
     a, en, b, ep, k, g, light, trion, trion_back, biexciton, biexciton_back = numbers
     auger = {3: (trion, trion_back), 4: (biexciton, biexciton_back)}
-    jumps, rows = [], [[Fraction(0)] * 10 for _ in range(9)]
+    jumps = []
 
     def add(start, end, forward, backward, electrons=0):
-        jumps.append((start, end, forward, backward, electrons))
-        for origin, target, rate in ((start, end, forward), (end, start, backward)):
-            rows[STATES.index(target)][STATES.index(origin)] += rate
-            rows[STATES.index(origin)][STATES.index(origin)] -= rate
+        jumps.append((STATES.index(start), STATES.index(end), forward, backward, electrons))
 
     for i, j in STATES:
         if i < 2:
@@ -68,20 +58,13 @@ def exact(numbers):
             add((i + 1, j + 1), (i, j), k * (i + 1) * (j + 1), (g + light) * (2 - i) * (2 - j) / 4)
         if i and j and i + j > 2:
             add((i, j), (i - 1, j - 1), *auger[i + j])
-    rows[-1] = [Fraction(1)] * 10
-    for i in range(9):
-        pivot = next(j for j in range(i, 9) if rows[j][i] != 0)
-        rows[i], rows[pivot] = rows[pivot], rows[i]
-        for j in range(9):
-            if j != i and rows[j][i] != 0:
-                factor = rows[j][i] / rows[i][i]
-                rows[j] = [x - factor * y for x, y in zip(rows[j], rows[i], strict=True)]
-    share = {state: rows[i][-1] / rows[i][i] for i, state in enumerate(STATES)}
+    one_way = [(start, end, forward) for start, end, forward, *_ in jumps]
+    share = exact_populations(9, one_way + [(end, start, backward) for start, end, _, backward, _ in jumps])
     captured = sum(
         electrons * (forward * share[start] - backward * share[end])
         for start, end, forward, backward, electrons in jumps
     )
-    return list(share.values()), captured
+    return share, captured
 
 
 def balanced(random, drive, lit):

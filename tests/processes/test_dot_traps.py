@@ -8,12 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from exact_machines import KT, exact_populations, site
 from sample_devices import dot_film, traps
 
 from invdesign.processes.dots import DotRates, Exchange, Landing, Traps
-from invdesign.processes.site import Site
-
-KT = 0.02585
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +29,6 @@ def host(film):
     return film.host.bulk(jnp.asarray(KT))
 
 
-def site(log_n, log_p, log_ni2, field=0.0, affinity=None):
-    affinity = log_n + log_p - log_ni2 if affinity is None else affinity
-    values = [log_n, log_p, np.exp(log_n), np.exp(log_p), np.exp(log_ni2), affinity, field, KT]
-    return Site(*(jnp.asarray(value, jnp.float64) for value in values))
-
-
 def as_rates(numbers):
     """a, e_n, b, e_p, k, g_0, light, then capture and release of the trap, of electrons and of holes."""
     arrays = [jnp.asarray(float(number)) for number in numbers]
@@ -48,21 +40,10 @@ def exact(dots, numbers):
     a, en, b, ep, k, g, light, cn, rn, cp, rp = numbers
     pairs = [(a, en)] * 2 + [(b, ep)] * 2
     rates = pairs * 2 + [(k, g + light)] * 2 + [(cn, rn)] * 2 + [(cp, rp)] * 2
-    size = len(dots.states)
-    rows = [[Fraction(0)] * size + [Fraction(0)] for _ in range(size)]
-    for jump, both in zip(dots.jumps, rates, strict=True):
-        for start, end, rate in ((jump.origin, jump.target, both[0]), (jump.target, jump.origin, both[1])):
-            rows[end][start] += rate
-            rows[start][start] -= rate
-    rows[-1] = [Fraction(1)] * (size + 1)
-    for i in range(size):
-        pivot = next(j for j in range(i, size) if rows[j][i] != 0)
-        rows[i], rows[pivot] = rows[pivot], rows[i]
-        for j in range(size):
-            if j != i and rows[j][i] != 0:
-                factor = rows[j][i] / rows[i][i]
-                rows[j] = [x - factor * y for x, y in zip(rows[j], rows[i], strict=True)]
-    populations = [rows[i][-1] / rows[i][i] for i in range(size)]
+    one_way = []
+    for jump, (forward, backward) in zip(dots.jumps, rates, strict=True):
+        one_way += [(jump.origin, jump.target, forward), (jump.target, jump.origin, backward)]
+    populations = exact_populations(len(dots.states), one_way)
     captured = sum(
         -jump.host[0] * (forward * populations[jump.origin] - backward * populations[jump.target])
         for jump, (forward, backward) in zip(dots.jumps, rates, strict=True)

@@ -7,12 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from exact_machines import KT, exact_populations, site
 from sample_devices import dot_diode
 
 from invdesign.processes.dots import DotRates, Exchange, Landing
-from invdesign.processes.site import Site
-
-KT = 0.02585
 
 
 @pytest.fixture(scope="module")
@@ -20,33 +18,11 @@ def dots():
     return dot_diode().layers["layer1"].material.bulk(jnp.asarray(KT)).dots
 
 
-def site(log_n, log_p, log_ni2, field=1e5):
-    values = [log_n, log_p, np.exp(log_n), np.exp(log_p), np.exp(log_ni2), log_n + log_p - log_ni2, field, KT]
-    return Site(*(jnp.asarray(value, jnp.float64) for value in values))
-
-
 def populations_by_exact_elimination(rates):
     """Rational arithmetic: the null vector of the master equation has all its digits."""
     a, en, b, ep, k, g0, light = (Fraction(rate) for rate in rates)
-    into = [[Fraction(0)] * 4 for _ in range(4)]
-    for start, end, rate in (
-        *((0, 1, a), (1, 0, en), (2, 3, a), (3, 2, en)),
-        *((0, 2, b), (2, 0, ep), (1, 3, b), (3, 1, ep)),
-        *((3, 0, k), (0, 3, g0 + light)),
-    ):
-        into[end][start] += rate
-        into[start][start] -= rate
-    rows = [into[0], into[1], into[2], [Fraction(1)] * 4]
-    right = [Fraction(0)] * 3 + [Fraction(1)]
-    for i in range(4):
-        pivot = next(j for j in range(i, 4) if rows[j][i] != 0)
-        rows[i], rows[pivot], right[i], right[pivot] = rows[pivot], rows[i], right[pivot], right[i]
-        for j in range(4):
-            if j != i and rows[j][i] != 0:
-                factor = rows[j][i] / rows[i][i]
-                rows[j] = [x - factor * y for x, y in zip(rows[j], rows[i], strict=True)]
-                right[j] -= factor * right[i]
-    return [right[i] / rows[i][i] for i in range(4)]
+    electrons, holes = (((0, 1, a), (1, 0, en), (2, 3, a), (3, 2, en)), ((0, 2, b), (2, 0, ep), (1, 3, b), (3, 1, ep)))
+    return exact_populations(4, [*electrons, *holes, (3, 0, k), (0, 3, g0 + light)])
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -57,7 +33,7 @@ def test_populations_of_any_rates(dots, seed):
     """
     rates = [float(rate) for rate in 10.0 ** np.random.default_rng(seed).uniform(-15, 15, 7)]
     numbers = [jnp.asarray(rate) for rate in rates]
-    found = dots.stationary(site(1.0, 1.0, 2.0), DotRates(Exchange(*numbers[:4]), None, *numbers[4:]))[0]
+    found = dots.stationary(site(1.0, 1.0, 2.0, 1e5), DotRates(Exchange(*numbers[:4]), None, *numbers[4:]))[0]
     exact = [float(p) for p in populations_by_exact_elimination(rates)]
     np.testing.assert_allclose(np.asarray(found), exact, rtol=1e-13)
 
