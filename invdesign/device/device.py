@@ -145,6 +145,11 @@ class InjectionTraps(eqx.Module):
         "1/s", lower=0, open_lower=True, default=1e12, doc="rate of a jump in or out without a barrier"
     )
 
+    def process(self, supply: Float[Array, ""]) -> BarrierTraps:
+        """In a barrier that would emit `supply` (cm^-2 s^-1) if it were not there."""
+        extent_cm = CM_PER_NM * self.extent_nm
+        return BarrierTraps(self.depth_eV, extent_cm, self.attempt_rate_per_s * self.density_cm3 * extent_cm / supply)
+
 
 class Injection(eqx.Module):
     """What the field at a metal does to its barriers: image-force lowering and tunnelling, straight or by way of traps
@@ -156,18 +161,13 @@ class Injection(eqx.Module):
     image_permittivity: Float[Array, ""] | None = quantity(
         "1", lower=1, upper=1e4, default=None, doc="seen by the image charge; without it the layer's static one"
     )
-
     traps: InjectionTraps | None = None
 
     def barrier(self, height_eV: Float[Array, ""], bulk: Bulk, supply: Float[Array, ""]) -> ContactBarrier:
         """The barrier of one kind of carrier to a layer; `supply` is the metal's emission if there were none (velocity
         times density of states, cm^-2 s^-1)."""
         permittivity = bulk.permittivity if self.image_permittivity is None else self.image_permittivity
-        traps = self.traps
-        if traps is not None:
-            extent_cm = CM_PER_NM * traps.extent_nm
-            jumps_per_supply = traps.attempt_rate_per_s * traps.density_cm3 * extent_cm / supply
-            traps = BarrierTraps(traps.depth_eV, extent_cm, jumps_per_supply)
+        traps = None if self.traps is None else self.traps.process(supply)
         return ContactBarrier(jnp.maximum(height_eV, LOWEST_BARRIER_EV), self.tunnelling_mass, permittivity, traps)
 
 

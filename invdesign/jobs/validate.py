@@ -381,7 +381,8 @@ def _small_signals(bench: Bench) -> Iterator[Check]:
     # strong light may charge dots, which slowly screen the field: the fast response is then larger, and rightly so
     dark = {label: peak for label, peak in peaks.items() if not label.endswith("lit")}
     highest = _worst(bench, "highest photo-response over that at 0 Hz, dark", dark, 1.1)
-    if any(layer.material.trapped for layer in bench.device.layers.values()) and np.isfinite(highest.value):
+    trapped = any(bench.device.layers[name].material.trapped for name in bench.device.order)
+    if trapped and np.isfinite(highest.value):
         # carriers that wait in traps longer than a period have not yet been lost
         highest = highest._replace(tolerance=None, detail="a result: carriers may wait in traps")
     yield highest

@@ -264,8 +264,13 @@ def by_carriers(populations: Float[Array, "state ..."], states: Sequence[DotStat
 def occupation(populations: Float[Array, "state ..."], states: Sequence[DotState]) -> Float[Array, "..."]:
     """Mean occupation of the places for electrons and for holes, 1 where all are full."""
     places = 2 * places_of(states)
-    held = [sum(state.carriers) / places for state in states]
-    return sum((_times(part, share) for part, share in zip(held, populations, strict=True) if part), jnp.zeros(()))
+    return _weighted([sum(state.carriers) / places for state in states], populations)
+
+
+def _weighted(weights: Sequence[float], populations: Float[Array, "state ..."]) -> Float[Array, "..."]:
+    """Sum of populations, each with its weight; nothing of those without."""
+    pairs = zip(weights, populations, strict=True)
+    return sum((_times(weight, share) for weight, share in pairs if weight), jnp.zeros(()))
 
 
 class Excitation(NamedTuple):
@@ -449,10 +454,7 @@ class DotEnsemble(eqx.Module):
         # what is lost there: its share, and what flows through the dots from there to here
         places = places_of(self.states)
         free = [[(places - held) / places for held in state.carriers] for state in self.states]
-        waiting = [
-            sum((_times(part, share) for part, share in zip(parts, populations, strict=True) if part), jnp.zeros(()))
-            for parts in zip(*free, strict=True)
-        ]
+        waiting = [_weighted(parts, populations) for parts in zip(*free, strict=True)]
         captures = rates.here.capture_n, rates.here.capture_p
         through = [self.density * c * ready * by for c, ready, by in zip(captures, waiting, apart, strict=True)]
         far = jnp.stack([share * (rate + more) for share, more in zip(shares, through, strict=True)])

@@ -219,12 +219,10 @@ def discretise(device: Device) -> System:
                 tuple((ends[i] - counts[i], ends[i]) for i in members),
             )
         )
-    ionic = []
-    for layer, end, count in zip(layers, ends, counts, strict=True):
+    ionic, leaks = [], []
+    for layer, parts, end, count in zip(layers, halves, ends, counts, strict=True):
         if isinstance(layer.material, Electrical) and layer.material.ions is not None:
             ionic.append(IonicLayer(layer.material.ions, (end - count, end)))
-    leaks = []
-    for layer, parts, end, count in zip(layers, halves, ends, counts, strict=True):
         if layer.leakage is not None:
             inside = 0 if layer.leakage.face == "left" else count - 1
             direction = 1 if device.anode == "right" else -1

@@ -24,13 +24,7 @@ def film():
 
 
 @pytest.fixture(scope="module")
-def dots(film):
-    return film.ensemble(jnp.asarray(KT))
-
-
-@pytest.fixture(scope="module")
-def log_ni2(film):
-    host = film.host.bulk(jnp.asarray(KT))
+def log_ni2(host):
     return float(host.log_nc + host.log_nv - host.band_gap / KT)
 
 

@@ -19,16 +19,6 @@ def film():
     return dot_film(traps=traps())
 
 
-@pytest.fixture(scope="module")
-def dots(film):
-    return film.ensemble(jnp.asarray(KT))
-
-
-@pytest.fixture(scope="module")
-def host(film):
-    return film.host.bulk(jnp.asarray(KT))
-
-
 def as_rates(numbers):
     """a, e_n, b, e_p, k, g_0, light, then capture and release of the trap, of electrons and of holes."""
     arrays = [jnp.asarray(float(number)) for number in numbers]
