@@ -192,7 +192,12 @@ def dot_diode(
     return stack((40.0, material(TITANIA)), (absorber_nm, film), (40.0, material(SPIRO)), **other)
 
 
-def degenerate_diode(absorber_nm: float = 200.0, tunnelling: Tunnelling | None = None, **other: Any) -> Device:
+def degenerate_diode(
+    absorber_nm: float = 200.0,
+    tunnelling: Tunnelling | None = None,
+    dots: dict[str, Any] | None = None,
+    **other: Any,
+) -> Device:
     """As `dot_diode`, with Fermi-Dirac statistics and up to four carriers per state of a band.
 
     In the layers, doped to four times their states, and in the host beside them, whose bands have few states and are
@@ -202,7 +207,7 @@ def degenerate_diode(absorber_nm: float = 200.0, tunnelling: Tunnelling | None =
     few = {"conduction_dos_cm3": 1e18, "valence_dos_cm3": 1e18}
     n = material(TITANIA | {"electron_affinity_eV": 3.65, "donor_density_cm3": 2e20}, **statistics)
     p = material(SPIRO | {"band_gap_eV": 3.4, "acceptor_density_cm3": 2e20}, **statistics)
-    film = dot_film(tunnelling=tunnelling, numbers=few | statistics)
+    film = dot_film(tunnelling=tunnelling, numbers=few | statistics, **dots or {})
     return stack((40.0, n), (absorber_nm, film), (40.0, p), **other)
 
 

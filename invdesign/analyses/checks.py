@@ -18,9 +18,11 @@ from invdesign.analyses.small_signal import SmallSignal, small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Shunt
 from invdesign.materials.semiconductor import Bulk
+from invdesign.processes.dots import HOPPING
 from invdesign.processes.recombination import Recombination
 from invdesign.processes.site import Site
 from invdesign.solve.assembly import (
+    EdgeState,
     Light,
     System,
     all_dots,
@@ -63,6 +65,8 @@ def detailed_balance(system: System, state: State, light: Light) -> dict[str, Fl
         bulk, site = region.bulk, edge.site
         add("electron transport", of_affinity(edge.electron.affinity))
         add("hole transport", of_affinity(edge.hole.affinity))
+        for name, between in zip(HOPPING, edge.between_dots or (), strict=False):
+            add(name, of_affinity(between.hop.affinity))
         for process in bulk.recombination:
             backward = process.backward(site)
             add(process.name, imbalance(backward * jnp.exp(site.affinity), backward))
@@ -103,12 +107,21 @@ def carrier_budget(system: System, state: State, light: Light) -> Float[Array, "
     for region, (edge, dots) in zip(system.regions, edges, strict=True):
         halves.append(region.halves * recombination(region.bulk, edge.site, dots) - region.take(light.host))
     loss = to_nodes(system.join(halves))[1:-1]
-    flows = system.join([(edge.electron.net, edge.hole.net) for edge, _ in edges])
+    flows = system.join([_flows(edge) for edge, _ in edges])
     errors = []
     for net in flows:
         size = jnp.maximum(jnp.maximum(jnp.abs(net[0]), jnp.abs(net[-1])), jnp.sum(jnp.abs(loss)))
         errors.append((net[-1] - net[0] + jnp.sum(loss)) / jnp.maximum(size, 1e-300))
     return jnp.abs(jnp.stack(errors))
+
+
+def _flows(edge: EdgeState) -> tuple[Array, Array]:
+    """Electrons and holes to the right, in the host and from dot to dot."""
+    flows = edge.electron.net, edge.hole.net
+    if edge.between_dots is None:
+        return flows
+    electrons, holes = (flow + between.hop.net for flow, between in zip(flows, edge.between_dots, strict=True))
+    return electrons, holes
 
 
 class Spectrum(eqx.Module):

@@ -17,7 +17,8 @@ from jaxtyping import Array, Float
 from invdesign.analyses.small_signal import SmallSignal, Transfer, host_transfers
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Shunt
-from invdesign.solve.assembly import all_dots, contact_nodes, contact_rates, over_sizes
+from invdesign.processes.dots import HOPPING
+from invdesign.solve.assembly import CHARGES, all_dots, contact_nodes, contact_rates, over_sizes
 
 FLICKER_FLOOR_HZ = 1e-4
 """Below it 1/f spectra are flat: nothing is measured for longer."""
@@ -76,9 +77,12 @@ def noise(small: SmallSignal, transfer: Transfer, shunt: Shunt | None = None) ->
     for region, (edge, dots) in zip(system.regions, all_dots(system, state.u, state.v, small.light), strict=True):
         bulk, halves, site = region.bulk, region.halves, edge.site
         y, z, read = (region.take(array) for array in (ends, transfer.dots, reads))
-        by_electron, by_hole = _square(y[1, 1] - y[1, 0] - read), _square(y[2, 1] - y[2, 0] + read)
+        moved = [gain[1] - gain[0] + charge * read for charge, gain in zip(CHARGES, y[1:], strict=True)]
+        by_electron, by_hole, *by_hops = map(_square, moved)
         place = add("electron transport", by_electron * edge.electron.noise)
         place += add("hole transport", by_hole * edge.hole.noise)
+        for name, by_hop, one in zip(HOPPING, by_hops, edge.between_dots, strict=True) if edge.between_dots else ():
+            place += add(name, by_hop * one.hop.noise)
         slow = by_electron * edge.electron.hooge(bulk.electron_mobility * system.kT / region.lengths)
         slow += by_hole * edge.hole.hooge(bulk.hole_mobility * system.kT / region.lengths)
         place += add(MOBILITY, bulk.hooge_parameter * slow / (region.lengths * frequency))

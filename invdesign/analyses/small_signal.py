@@ -30,8 +30,8 @@ class Transfer(eqx.Module):
     """Terminal current (A, into the anode) per unit source, at one frequency."""
 
     omega: Float[Array, ""]
-    node: Complex[Array, "node 3"]
-    """Per charge, electron or hole appearing per cm^2 (and second) at a node."""
+    node: Complex[Array, "node unknown"]
+    """Per charge, electron or hole appearing per cm^2 (and second) at a node, in the host and among hopping ones."""
     dots: Complex[Array, "filled *size 2 edge"]
     """Per dot entering each state but the empty one, per cm^2 and second at an edge end."""
     admittance: Complex[Array, ""]
@@ -93,15 +93,18 @@ class SmallSignal(eqx.Module):
 def host_transfers(
     system: System,
     state: State,
-    node: Complex[Array, "node 3"],
+    node: Complex[Array, "node unknown"],
     direct: Complex[Array, ""],
     read_edge: Int[Array, ""],
 ) -> Complex[Array, "5 2 edge"]:
-    """Terminal current per charge, electron and hole appearing at the ends of edges, and where tunnelling ones land.
+    """Terminal current per charge, electron and hole appearing at the ends of edges, and where tunnelling ones land or
+    among those that hop between dots.
 
-    The last two include the current over `read_edge` on the way between; they are zero where all tunnelling is local.
+    The last two include the current over `read_edge` on the way between; they are zero where there are no such ones.
     """
     ends = edge_unknowns(node)
+    if system.hopping:
+        return ends
     where = landing_places(system, state.u)
     if where is None:
         return jnp.concatenate([ends, jnp.zeros_like(ends[:2])])

@@ -76,7 +76,7 @@ FILLING_ITERATIONS = 30
 """Of Newton's iteration for the levels after a pump, where carriers are degenerate."""
 
 
-def _with_pairs(system: System, moment: Moment, pairs: Float[Array, " node"]) -> Float[Array, "node 3"]:
+def _with_pairs(system: System, moment: Moment, pairs: Float[Array, " node"]) -> Float[Array, "node unknown"]:
     """The unknowns with so many more electrons and holes per cm^2 at the nodes, and the same potential."""
 
     def stored(u: Array) -> tuple[Array, Array]:

@@ -353,6 +353,12 @@ class Device(eqx.Module):
             raise InputError(
                 f"layers: dots must have traps in all layers or in none, but {trapped[0]} has them and {sound} has not"
             )
+        hopping, tunnelling = ([n for n in dotted if getattr(materials[n], key)] for key in ("hopping", "tunnels_far"))
+        if hopping and tunnelling:
+            raise InputError(
+                f"layers: hopping between dots, in {hopping[0]}, and nonlocal tunnelling, in {tunnelling[0]}, exclude "
+                "each other; set tunnelling to local there, or hopping to null"
+            )
         many = max(dotted, key=lambda name: len(materials[name].dot_states), default="")
         for name in dotted:
             if materials[name].dot_states != materials[many].dot_states:

@@ -91,16 +91,19 @@ def _solve(device: Device, full: Light, voltage_V: Float[Array, " point"], scale
         spread = (jnp.max(flows) - jnp.min(flows)) / jnp.maximum(jnp.abs(jnp.mean(flows)), 1e-300)
         sites = [edge.site for edge in edge_states(system, solved.u, solved.v)]
         field, electrons, holes = system.join([(site.field, site.n, site.p) for site in sites])
-        psi = jnp.stack([solved.u[:-1], solved.u[1:]], axis=1)
+        ends = jnp.stack([solved.u[:-1], solved.u[1:]], axis=1)
         profile = {
-            "vacuum": -psi[..., 0] * system.kT,
-            "electron_quasi_fermi": -psi[..., 1] * system.kT,
-            "hole_quasi_fermi": -(psi[..., 2] + solved.v) * system.kT,
+            "vacuum": -ends[..., 0] * system.kT,
+            "electron_quasi_fermi": -ends[..., 1] * system.kT,
+            "hole_quasi_fermi": -(ends[..., 2] + solved.v) * system.kT,
             "field": field,
             "electrons": electrons.T,
             "holes": holes.T,
             "dots": mean_populations(system, solved.u, solved.v, light).T,
         }
+        if system.hopping:
+            profile["dots_electron_quasi_fermi"] = -ends[..., 3] * system.kT
+            profile["dots_hole_quasi_fermi"] = -(ends[..., 4] + solved.v) * system.kT
         point = Point(solved, outcome.status, current_A(system, solved, light), spread, profile)
         return jax.tree.map(lambda new, old: jnp.where(outcome.converged, new, old), solved, state), point
 

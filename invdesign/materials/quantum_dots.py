@@ -14,7 +14,8 @@ from invdesign.materials.mixing import Mixing, dot_permittivity
 from invdesign.materials.optical import OpticalModel
 from invdesign.materials.semiconductor import Bulk, Electrical, SemiconductorNumbers
 from invdesign.processes.dots import Auger, DotEnsemble, DotState, Traps, list_states
-from invdesign.processes.field_emission import BarrierEscape, NearField, lever_arm
+from invdesign.processes.field_emission import BarrierEscape, NearField, decay_per_cm, lever_arm
+from invdesign.processes.hopping import Hopping
 from invdesign.processes.ions import MobileIons
 from invdesign.schema import choice, quantity
 
@@ -218,6 +219,47 @@ class MultipleCarriers(eqx.Module):
         return Auger(trion, trion * pair / 4, biexciton, biexciton * pair / 16)
 
 
+class DotHopping(eqx.Module):
+    """Hops from dot to dot through the host between them, at the rate nu exp(-2 kappa gap), kappa = sqrt(2 m phi)/hbar.
+
+    The gap is that between neighbours on a simple cubic lattice, N^(-1/3) - d, the barrier phi the offset of the host's
+    band (Guyot-Sionnest 2012, DOI 10.1021/jz300048y).
+    """
+
+    attempt_rate_per_s: Float[Array, ""] = quantity(
+        "1/s", lower=0, open_lower=True, default=1e12, doc="of hops where dots touch (assumed: a phonon frequency)"
+    )
+    electron_mobility_cm2_per_Vs: Float[Array, ""] | None = quantity(
+        "cm2/(V s)",
+        lower=0,
+        open_lower=True,
+        default=None,
+        doc="of electrons in dots that are all alike and nearly empty; null: from the attempt rate and the barrier",
+    )
+    hole_mobility_cm2_per_Vs: Float[Array, ""] | None = quantity(
+        "cm2/(V s)", lower=0, open_lower=True, default=None, doc="of holes likewise"
+    )
+
+    def rates(
+        self, dots: "Dots", electron_offset_eV: Float[Array, ""], hole_offset_eV: Float[Array, ""], kT: Float[Array, ""]
+    ) -> Hopping:
+        """Of dots of this size behind barriers of these heights."""
+        spacing = dots.density_cm3 ** (-1 / 3)
+        gap = jnp.maximum(spacing - dots.diameter_nm * CM_PER_NM, 0.0)
+
+        def rate(mobility: Float[Array, ""] | None, barrier: Float[Array, ""]) -> Float[Array, ""]:
+            if mobility is not None:
+                return 6 * kT * mobility / spacing**2
+            through = decay_per_cm(jnp.maximum(barrier, LOWEST_BARRIER_EV), dots.barrier_mass)
+            return self.attempt_rate_per_s * jnp.exp(-2 * through * gap)
+
+        return Hopping(
+            rate(self.electron_mobility_cm2_per_Vs, electron_offset_eV),
+            rate(self.hole_mobility_cm2_per_Vs, hole_offset_eV),
+            spacing,
+        )
+
+
 class Dots(eqx.Module):
     """PbS dots. The exciton energy is the observable; the diameter is its calibration.
 
@@ -283,8 +325,14 @@ class Dots(eqx.Module):
     tunnelling: Tunnelling = Local()
     traps: DotTraps | None = None
     multiple_carriers: MultipleCarriers | None = None
+    hopping: DotHopping | None = None
 
     def __check_init__(self) -> None:
+        if self.hopping is not None and isinstance(self.tunnelling, Nonlocal):
+            raise InputError(
+                "hopping and nonlocal tunnelling exclude each other: carriers leave a dot for its neighbours or for "
+                "the host a few nm downhill; set hopping to null or tunnelling to local"
+            )
         if self.traps is not None and self.multiple_carriers is not None:
             raise InputError(
                 "traps and multiple_carriers exclude each other: a dot with a trap holds at most one electron and one "
@@ -383,7 +431,8 @@ class DotsInHost(Electrical):
             escape(hole),
             None if dots.traps is None else dots.traps.rates(dots, kT),
             None if dots.multiple_carriers is None else dots.multiple_carriers.rates(dots, kT),
-            nonlocal_=isinstance(dots.tunnelling, Nonlocal),
+            None if dots.hopping is None else dots.hopping.rates(dots, electron, hole, kT),
+            nonlocal_=self.tunnels_far,
         )
 
     @property
@@ -397,6 +446,14 @@ class DotsInHost(Electrical):
     @property
     def trapped(self) -> bool:
         return self.dots.traps is not None
+
+    @property
+    def hopping(self) -> bool:
+        return self.dots.hopping is not None
+
+    @property
+    def tunnels_far(self) -> bool:
+        return isinstance(self.dots.tunnelling, Nonlocal)
 
     @property
     def field_classes(self) -> int:
@@ -445,7 +502,10 @@ class DotsInHost(Electrical):
             if each.traps is not None and index < len(fields):
                 part = eqx.tree_at(lambda one: one.traps, part, each.traps.idle)
             parts.append(part)
-        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:, None, None], *parts)
+        every = jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:, None, None], *parts)
+        # a rate between two dots is the same both ways, so that it cannot be that of either's size
+        hopping = self.ensemble(kT).hopping
+        return every if hopping is None else eqx.tree_at(lambda one: one.hopping, every, hopping)
 
     def size_shares(self, wavelength_nm: Float[Array, " wavelength"]) -> Float[Array, "wavelength size"]:
         """By the line that dots of each size have without dispersion, and their volume."""

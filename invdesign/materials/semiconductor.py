@@ -81,6 +81,16 @@ class Material(eqx.Module):
         return False
 
     @property
+    def hopping(self) -> bool:
+        """Whether carriers hop between its dots."""
+        return False
+
+    @property
+    def tunnels_far(self) -> bool:
+        """Whether carriers that tunnel out of its dots land elsewhere."""
+        return False
+
+    @property
     def dot_states(self) -> tuple[DotState, ...]:
         """What its dots may hold; nothing without dots."""
         return ()

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from invdesign.processes.field_emission import BarrierEscape
+from invdesign.processes.hopping import DotHop, Hopping, Neighbours, dot_hop, neighbours
 from invdesign.processes.machine import Jump, completed_cycles
 from invdesign.processes.site import Site
 from invdesign.processes.statistics import Degeneracy
@@ -45,6 +46,7 @@ STATE_NAMES = {
 """By the numbers of electrons and holes."""
 EXCHANGE = "electron exchange with dots", "hole exchange with dots"
 TUNNELLING = "electron tunnelling with dots", "hole tunnelling with dots"
+HOPPING = "electron hopping between dots", "hole hopping between dots"
 RECOMBINATION = "dot recombination"
 TRION_AUGER, BIEXCITON_AUGER = "Auger recombination of trions", "Auger recombination of biexcitons"
 TRAPPING = "electron trapping in dots", "hole trapping in dots"
@@ -85,11 +87,11 @@ def places_of(states: Sequence[DotState]) -> int:
 
 Escape = tuple[Float[Array, "..."], ...]
 """Enhancement, over the rate without field, of the exchange of electrons and of holes with the host here; where dots
-reach beyond that, of the exchange with the host where carriers land, too."""
+reach beyond that, of the exchange with the host where carriers land, or with other dots, too."""
 
 
 class Landing(NamedTuple):
-    """The host at the places where electrons and holes land that tunnel from dots, as seen from the dots."""
+    """What carriers reach from dots besides the host here: the host where tunnelling ones land, or other dots."""
 
     electrons: Float[Array, "..."]
     """ln of the density that electrons would have here with the quasi-Fermi level there, over that here."""
@@ -97,7 +99,7 @@ class Landing(NamedTuple):
 
 
 class Exchange(NamedTuple):
-    """Rates of one dot with one part of the host, 1/s."""
+    """Rates of one dot with the host, here or where carriers land, or with other dots, 1/s."""
 
     capture_n: Float[Array, "..."]
     emission_n: Float[Array, "..."]
@@ -142,23 +144,25 @@ class DotRates(NamedTuple):
     here: Exchange
     """With the host where the dot is."""
     far: Exchange | None
-    """With the host where tunnelling carriers land; None where tunnelling is counted as local."""
+    """With the host where tunnelling carriers land, or with other dots; None where there is only the host here."""
     recombination: Float[Array, "..."]
     thermal_generation: Float[Array, "..."]
     excitation: Float[Array, "..."]
     traps: Traps | None = None
     auger: Auger | None = None
     """Of dots with two places for each carrier; None where they have one."""
+    crowding: tuple[Array, Array] | None = None
+    """d ln(rates with other dots)/d(their level), of electrons and of holes."""
 
     @property
     def total(self) -> Exchange:
-        """With all of the host."""
+        """With all that there is around."""
         return self.here if self.far is None else Exchange(*map(jnp.add, self.here, self.far))
 
     @property
     def jumps(self) -> tuple[Jump, ...]:
         """Those that these are the rates of."""
-        return list_jumps(_places(self.auger), self.far is not None, self.traps is not None)
+        return list_jumps(_places(self.auger), None if self.far is None else TUNNELLING, self.traps is not None)
 
     @property
     def of_jumps(self) -> tuple[tuple[Array, Array], ...]:
@@ -204,12 +208,12 @@ def _times(factor: float, rate: Array) -> Array:
 
 _NOWHERE = (0, 0, 0, 0)
 _TAKEN = ((-1, 0, 0, 0), (0, -1, 0, 0)), ((0, 0, -1, 0), (0, 0, 0, -1))
-"""An electron or a hole, from the host here or from where tunnelling ones land."""
+"""An electron or a hole, from the host here or from where tunnelling ones land, or from other dots."""
 
 
-def list_jumps(places: int, far: bool, trapped: bool) -> tuple[Jump, ...]:
-    """All jumps of dots with so many places for each carrier, with tunnelling `far` away apart from other exchange or
-    not, with a trap or without."""
+def list_jumps(places: int, far: tuple[str, str] | None, trapped: bool) -> tuple[Jump, ...]:
+    """All jumps of dots with so many places for each carrier, with a trap or without; `far` are the names of what
+    electrons and holes exchange with other places than the host here, if they do."""
     states = list_states(places, trapped)
     index = {state: k for k, state in enumerate(states)}
     jumps = []
@@ -226,7 +230,7 @@ def list_jumps(places: int, far: bool, trapped: bool) -> tuple[Jump, ...]:
         if end in index:
             jumps.append(Jump(name, host, index[start], index[end], pairs, factors))
 
-    for part, names in enumerate((EXCHANGE, TUNNELLING) if far else (EXCHANGE,)):
+    for part, names in enumerate((EXCHANGE,) if far is None else (EXCHANGE, far)):
         for trap in (0, 1) if trapped else (0,):
             for carrier, name in enumerate(names):
                 host = _TAKEN[part][carrier]
@@ -286,7 +290,7 @@ def excited(states: Sequence[DotState]) -> list[Excitation]:
     places = places_of(states)
     return [
         Excitation(jump.target, jump.origin, jump.factors[1])
-        for jump in list_jumps(places, False, any(state.trapped for state in states))
+        for jump in list_jumps(places, None, any(state.trapped for state in states))
         if jump.name == RECOMBINATION
     ]
 
@@ -318,13 +322,22 @@ class DotEnsemble(eqx.Module):
     traps: Traps | None = None
     auger: Auger | None = None
     """Of dots with two places for each carrier; None where they have one."""
+    hopping: Hopping | None = None
+    """None: carriers move in the host alone."""
     nonlocal_: bool = eqx.field(static=True, default=False)
-    """Whether tunnelling carriers land where the barrier ends, and not where the dot is."""
+    """Whether tunnelling carriers land where the barrier ends, and not where the dot is; not together with hopping."""
+
+    @property
+    def far(self) -> tuple[str, str] | None:
+        """Names of the exchange with other places than the host here; None where there is none."""
+        if self.hopping is not None:
+            return HOPPING
+        return TUNNELLING if self.nonlocal_ else None
 
     @property
     def jumps(self) -> tuple[Jump, ...]:
-        """All jumps of the dots, tunnelling apart or not."""
-        return list_jumps(_places(self.auger), self.nonlocal_, self.traps is not None)
+        """All jumps of the dots."""
+        return list_jumps(_places(self.auger), self.far, self.traps is not None)
 
     @property
     def states(self) -> tuple[DotState, ...]:
@@ -345,8 +358,8 @@ class DotEnsemble(eqx.Module):
 
     @property
     def host_stoichiometry(self) -> tuple[tuple[int, ...], ...]:
-        """What each of them adds per forward step to (n, p) here and, with tunnelling apart, where carriers land."""
-        return tuple(jump.host if self.nonlocal_ else jump.host[:2] for jump in self.jumps)
+        """What each of them adds per forward step to (n, p) here and, if there is a `far`, to those there."""
+        return tuple(jump.host[:2] if self.far is None else jump.host for jump in self.jumps)
 
     @property
     def dot_stoichiometry(self) -> tuple[tuple[int, ...], ...]:
@@ -359,7 +372,8 @@ class DotEnsemble(eqx.Module):
         """Enhancement of the exchanges with the host by the field (V/cm); the same at both ends of an edge."""
         both = self.electron_escape, self.hole_escape
         if not self.nonlocal_:
-            return tuple(one.enhancement(field, kT) for one in both)
+            here = tuple(one.enhancement(field, kT) for one in both)
+            return here if self.hopping is None else (*here, *(jnp.ones_like(one) for one in here))
         over = tuple(one.thermionic(field, kT) for one in both)
         return over + tuple(one.tunnelling(field, kT) for one in both)
 
@@ -369,7 +383,7 @@ class DotEnsemble(eqx.Module):
         """Rates at a site; `excitation` is the optical excitation rate of an empty dot, 1/s.
 
         An enhancement by the field multiplies capture and emission alike, which keeps detailed balance; what is
-        captured from the place where tunnelling carriers land has the quasi-Fermi level there.
+        captured from the place where tunnelling carriers land, or from other dots, has the quasi-Fermi level there.
         """
 
         free = (1.0, 1.0) if site.degeneracy is None else jnp.exp(site.degeneracy.log_free)
@@ -379,12 +393,50 @@ class DotEnsemble(eqx.Module):
             cn, cp = self.capture_coefficient * by_n, self.capture_coefficient * by_p
             return Exchange(cn * n, cn * releases[0], cp * p, cp * releases[1])
 
-        far = None
-        if self.nonlocal_ and landing is not None:
-            far = exchange(site.n * jnp.exp(landing.electrons), site.p * jnp.exp(landing.holes), *escape[2:])
+        far, crowding = None, None
+        if self.far is not None and landing is not None:
+            n, p = site.n * jnp.exp(landing.electrons), site.p * jnp.exp(landing.holes)
+            if self.hopping is None:
+                far = exchange(n, p, *escape[2:])
+            else:
+                far, crowding = self._with_neighbours(self.hopping, n / free[0], p / free[1])
         here = exchange(site.n, site.p, *escape[:2])
         generation = self.recombination * self.thermal_ratio
-        return DotRates(here, far, self.recombination, generation, excitation, self.traps, self.auger)
+        return DotRates(here, far, self.recombination, generation, excitation, self.traps, self.auger, crowding)
+
+    @property
+    def _shares(self) -> Float[Array, "size 1 edge"] | None:
+        """Of the dots of each size in the number of dots."""
+        return self.density / jnp.sum(self.density, axis=0) if self.density.ndim > 2 else None
+
+    def _with_neighbours(self, hopping: Hopping, n: Array, p: Array) -> tuple[Exchange, tuple[Array, Array]]:
+        """Hops out of and into a dot, at these activities of the other dots."""
+
+        def around(activity: Array, release: Array) -> Neighbours:
+            return neighbours(activity, release, self._shares, _places(self.auger))
+
+        electrons, holes = around(n, self.electron_release), around(p, self.hole_release)
+        out_n, out_p = hopping.electron_rate * electrons.vacancy, hopping.hole_rate * holes.vacancy
+        exchange = Exchange(out_n * n / self.electron_release, out_n, out_p * p / self.hole_release, out_p)
+        return exchange, (electrons.crowding, holes.crowding)
+
+    def hops(
+        self,
+        log_activities: Float[Array, "2 2 edge"],
+        affinities: Float[Array, "2 edge"],
+        length: Float[Array, " edge"],
+    ) -> tuple[DotHop, DotHop] | None:
+        """Hops of electrons and of holes along edges of a length (cm); the arrays are of electrons, then of holes."""
+        if self.hopping is None:
+            return None
+        spacing, dots = self.hopping.spacing, jnp.sum(self.density, axis=tuple(range(self.density.ndim - 1)))
+
+        def hop(carrier: int, rate: Array, release: Array) -> DotHop:
+            velocity, around = rate * spacing**2 / (6 * length), (release, self._shares, _places(self.auger))
+            return dot_hop(velocity, dots, log_activities[carrier], affinities[carrier], *around)
+
+        electrons = hop(0, self.hopping.electron_rate, self.electron_release)
+        return electrons, hop(1, self.hopping.hole_rate, self.hole_release)
 
     def one_way(self, rates: DotRates, populations: Float[Array, "state ..."]) -> Float[Array, "2 jump ..."]:
         """Forward and backward rates of all jumps, cm^-3 s^-1."""
@@ -402,9 +454,10 @@ class DotEnsemble(eqx.Module):
     ) -> tuple[list[Float[Array, "local ..."]], list[Float[Array, "filled ..."]]]:
         """Derivatives of the net rate of every jump by local variables and by the populations `filled`, cm^-3 s^-1.
 
-        Local variables are the levels of electrons and holes, the field and, with tunnelling apart, those levels as
-        seen where carriers land. Mass action: a forward rate is proportional to the carrier it takes; where carriers
-        are degenerate, both directions have what levels do to n/exp(level) besides. `steepness` is d ln(enhancement)/d
+        Local variables are the levels of electrons and holes, the field and, with tunnelling apart or hopping, those
+        levels as seen where carriers land. Mass action: a forward rate is proportional to the carrier it takes; where
+        carriers are degenerate, both directions have what levels do to n/exp(level) besides, and where they go to other
+        dots what levels do to the places that are free there. `steepness` is d ln(enhancement)/d
         field of each exchange with the host. A population grows at the cost of the empty state.
         """
         by_local, by_state = [], []
@@ -415,9 +468,13 @@ class DotEnsemble(eqx.Module):
             net = taken - self.density * backward * populations[jump.target]
             steep = sum((-factor * of for factor, of in zip(taken_from, steepness, strict=True)), jnp.zeros(()))
             by_host = [-factor * taken for factor in taken_from]
+            if rates.crowding is not None:
+                for carrier, crowding in enumerate(rates.crowding):
+                    by_host[2 + carrier] += -taken_from[2 + carrier] * crowding * net
             if degeneracy is not None:
                 for carrier in range(2):
-                    exchanged = sum(-factor for factor in taken_from[carrier::2])
+                    with_bands = taken_from[:2] if self.hopping is not None else taken_from
+                    exchanged = sum(-factor for factor in with_bands[carrier::2])
                     by_host[carrier] += exchanged * (degeneracy.slope[carrier] - 1) * net
             by_local.append(jnp.stack([*by_host[:2], steep * net, *by_host[2:]]))
             lost_empty = (jump.origin == EMPTY) * forward - (jump.target == EMPTY) * backward
@@ -431,7 +488,7 @@ class DotEnsemble(eqx.Module):
     ) -> tuple[Float[Array, "state ..."], Float[Array, "..."], Float[Array, "2 ..."] | None]:
         """Stationary populations, the net recombination rate through the dots (cm^-3 s^-1), without subtractions.
 
-        Also the part of it that electrons, and that holes, come to from where tunnelling ones land.
+        Also the part of it that electrons, and that holes, come to from where tunnelling ones land or from other dots.
 
         The net rate is what the cycles of the machine complete: without photons, forward over backward is exp(affinity)
         per pair, so that the difference of both is written with expm1: near equilibrium c n P - e P would lose all

@@ -37,6 +37,11 @@ FIELD_CEILING_V_PER_CM = 3e6
 holds."""
 
 
+def decay_per_cm(barrier_eV: Float[Array, "..."], mass: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Of a wave function within a barrier, sqrt(2 m phi)/hbar, 1/cm; `mass` in m0."""
+    return jnp.sqrt(2 * mass * ELECTRON_MASS_KG * ELEMENTARY_CHARGE_C * barrier_eV) / HBAR_J_S / 100
+
+
 def _limited(field: Float[Array, "..."]) -> Float[Array, "..."]:
     """The field, saturating at the ceiling; 3e-5 off at 0.3 MV/cm."""
     squared = (field / FIELD_CEILING_V_PER_CM) ** 2
@@ -265,7 +270,7 @@ class BarrierTraps(eqx.Module):
         nodes, weights = (np.asarray(column) for column in _FINE_QUADRATURE)
         x = self.extent_cm * (nodes + 1) / 2
         drop = _strength(field) * x
-        wave = jnp.sqrt(2 * mass * ELECTRON_MASS_KG * ELEMENTARY_CHARGE_C) / HBAR_J_S / 100  # 1/(cm V^0.5)
+        wave = decay_per_cm(jnp.ones(()), mass)
         near, far = jnp.sqrt(self.depth), jnp.sqrt(self.depth + drop)
         action = wave * x * 2 / 3 * (far**2 + far * near + near**2) / (far + near)
         through = through_triangle(self.depth, mass, field, kT) * _from_rest(field)

@@ -267,6 +267,12 @@ def bands(tables: Tables, result: Result) -> Figure:
         energy.plot(x, part["valence_band_eV"], color=HOLE, label="$E_v$")
         energy.plot(x, part["electron_quasi_fermi_eV"], color=ELECTRON, ls="--", lw=1, label="$E_{Fn}$")
         energy.plot(x, part["hole_quasi_fermi_eV"], color=HOLE, ls=":", lw=1.3, label="$E_{Fp}$")
+        for key, color, label in (
+            ("dots_electron_quasi_fermi_eV", ELECTRON, "$E_{Fn}$, dots"),
+            ("dots_hole_quasi_fermi_eV", HOLE, "$E_{Fp}$, dots"),
+        ):
+            if key in part:
+                energy.plot(x, part[key], color=color, ls="-.", lw=0.8, label=label)
         field.plot(x, part["field_V_per_cm"] / 1e6, color=DARK)
         carriers.plot(x, part["electron_density_cm3"], color=ELECTRON, label="electrons")
         carriers.plot(x, part["hole_density_cm3"], color=HOLE, label="holes")

@@ -4,10 +4,13 @@ Unknowns of a node, all over kT/q: the potential `psi` (vacuum level at zero), a
 electrons and holes, each RELATIVE TO ITS OWN CONTACT: `phi_n - V_cathode` and `phi_p - V_anode`. A majority
 quasi-Fermi level that is flat to 1e-15 keeps all its digits only in this form; without it the dark current in a doped
 layer is round-off. The cathode is at zero, the anode at the junction voltage `v`, which is the one global unknown (it
-differs from the applied voltage by the drop on the series resistance).
+differs from the applied voltage by the drop on the series resistance). Where carriers hop between dots every node of
+the device has two unknowns more, the quasi-Fermi potentials of electrons and holes in dots, which are those of the host
+where there are no such dots.
 
 Rows of a node: Poisson's equation and the balances of electrons and holes, each `inflow - outflow + generation -
-recombination` in particles per cm^2 (and per second). An edge belongs to one layer and is cut in two "halves", one for
+recombination` in particles per cm^2 (and per second); and those of what dots give to the dots around, `inflow - outflow
+- gain of the dots at the node`, which store nothing. An edge belongs to one layer and is cut in two "halves", one for
 each of its nodes, where their cells meet (`device.mesh`); a node on a material interface collects from either side with
 either material, which keeps order 2 there.
 
@@ -33,10 +36,12 @@ from invdesign.processes.dots import (
     DotRates,
     DotState,
     Escape,
+    Landing,
     by_carriers,
     list_states,
     sum_over_jumps,
 )
+from invdesign.processes.hopping import DotHop
 from invdesign.processes.ions import MobileIons
 from invdesign.processes.site import Site
 from invdesign.processes.statistics import Degeneracy, degeneracy, log_free
@@ -125,6 +130,26 @@ class System(eqx.Module):
         )
 
     @property
+    def hopping(self) -> bool:
+        """Whether carriers hop between dots anywhere."""
+        return any(region.bulk.dots is not None and region.bulk.dots.hopping is not None for region in self.regions)
+
+    @property
+    def unknowns(self) -> int:
+        """Of a node."""
+        return 5 if self.hopping else 3
+
+    @property
+    def hopping_nodes(self) -> np.ndarray:
+        """1 for nodes between which carriers hop from dot to dot, 0 for the others."""
+        found = np.zeros(self.nodes)
+        for region in self.regions:
+            if region.bulk.dots is not None and region.bulk.dots.hopping is not None:
+                for start, end in region.runs:
+                    found[start : end + 1] = 1
+        return found
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """The axis that arrays over dots have besides ends and edges: the number of their sizes, or none.
 
@@ -181,12 +206,15 @@ class System(eqx.Module):
             for region in self.regions
         ]
 
-    def boundary(self, side: int, v: Float[Array, ""]) -> Float[Array, "3"]:
+    def boundary(self, side: int, v: Float[Array, ""]) -> Float[Array, " unknown"]:
         """Contact potential and quasi-Fermi potentials of the metal at one side, in the unknowns' own references."""
         zero = jnp.zeros_like(v)
+        potential = self.contact_potentials[side]
         if side == self.anode:
-            return jnp.stack([self.contact_potentials[side] + v, v, zero])
-        return jnp.stack([self.contact_potentials[side], zero, -v])
+            potential, levels = potential + v, (v, zero)
+        else:
+            levels = (zero, -v)
+        return jnp.stack([potential, *levels, *levels][: self.unknowns])
 
 
 def discretise(device: Device) -> System:
@@ -283,6 +311,8 @@ class EdgeState(NamedTuple):
     hole: Hop
     displacement: Float[Array, " edge"]
     """eps E, in elementary charges per cm^2."""
+    between_dots: tuple[DotHop, DotHop] | None
+    """Of electrons and holes; None where there are none."""
 
 
 class EdgeDots(NamedTuple):
@@ -293,7 +323,7 @@ class EdgeDots(NamedTuple):
     recombination: Float[Array, "*carrier 2 edge"]
     """Net rate through the dots, cm^-3 s^-1; where dots are on the move, net loss of electrons and of holes to them."""
     far: Float[Array, "2 2 edge"] | None
-    """The part of it that electrons and holes come to from where tunnelling ones land."""
+    """The part of it that electrons and holes come to from where tunnelling ones land, or from other dots."""
     change: Float[Array, "filled *size 2 edge"] | None = None
     """Of the filled states since the beginning of a step, where dots are on the move."""
 
@@ -312,7 +342,7 @@ class DotPast(NamedTuple):
 class EdgeBalance(NamedTuple):
     """What edges add to the rows of their nodes."""
 
-    rows: Float[Array, "3 2 edge"]
+    rows: Float[Array, "unknown 2 edge"]
     conduction: Float[Array, " edge"]
     """Current density along +x over q, cm^-2 s^-1."""
     far: Float[Array, "2 2 edge"] | None
@@ -325,15 +355,15 @@ class EdgeLinearisation(NamedTuple):
 
     What happens at an end depends on its dots and on the local variables: the field and the levels of electrons and
     holes over kT, which unless carriers are degenerate are ln n and ln p but for a constant. What goes along the edge
-    depends on the unknowns of both nodes (3 each) and the junction voltage.
+    depends on the unknowns of both nodes and the junction voltage.
     """
 
     balance: EdgeBalance
     rows: Float[Array, "row local 2 edge"]
     """Charge, loss of electrons, loss of holes by the local variables; 3 of each, or with the losses at the places
-    where tunnelling carriers land, and ln n and ln p as seen there, 5."""
-    along: Float[Array, "3 7 edge"]
-    """Displacement, electrons and holes to the right by the unknowns of the edge."""
+    where tunnelling carriers land, and ln n and ln p as seen there, 5; or with those of other dots and their levels."""
+    along: Float[Array, "unknown of edge"]
+    """Displacement, electrons and holes to the right, and those between dots, by the unknowns of the edge."""
     field: Float[Array, " edge"]
     """Derivative of the field by the left potential, V/cm."""
     stored: Float[Array, "2 2 edge"]
@@ -358,13 +388,17 @@ class DotLinearisation(NamedTuple):
 
 
 def edge_state(
-    bulk: Bulk, kT: Float[Array, ""], halves: Float[Array, "2 edge"], x: Float[Array, "3 2 edge"], v: Float[Array, ""]
+    bulk: Bulk,
+    kT: Float[Array, ""],
+    halves: Float[Array, "2 edge"],
+    x: Float[Array, "unknown 2 edge"],
+    v: Float[Array, ""],
 ) -> EdgeState:
     """Sites and hops of edges; `x` holds the unknowns of both nodes, `v` is the junction voltage."""
-    psi, phi_n, phi_p = x
+    psi, phi_n, phi_p = x[:3]
     length = jnp.sum(halves, axis=0)
     field = -(psi[1] - psi[0]) * kT / length
-    (log_n, log_p), degenerate = _log_densities(bulk, kT, x, v)
+    (log_n, log_p), degenerate = _log_densities(bulk, kT, x[:3], v)
     log_ni2 = bulk.log_nc + bulk.log_nv - bulk.band_gap / kT
     if degenerate is not None:
         log_ni2 += jnp.sum(degenerate.log_free, axis=0)
@@ -372,21 +406,33 @@ def edge_state(
     site = Site(log_n, log_p, jnp.exp(log_n), jnp.exp(log_p), jnp.exp(log_ni2), splitting, field, kT, degenerate)
     electron = hop(bulk.electron_mobility * kT / length, log_n[0], log_n[1], phi_n[1] - phi_n[0])
     hole = hop(bulk.hole_mobility * kT / length, log_p[0], log_p[1], phi_p[0] - phi_p[1])
-    return EdgeState(site, electron, hole, _permittivity(bulk) * field)
+    between_dots = None
+    if bulk.dots is not None and len(x) > 3:
+        dot_n, dot_p = x[3:]
+        activities = jnp.stack([bulk.log_nc, bulk.log_nv])[:, None] + _levels(bulk, kT, jnp.stack([psi, *x[3:]]), v)
+        between_dots = bulk.dots.hops(activities, jnp.stack([dot_n[1] - dot_n[0], dot_p[0] - dot_p[1]]), length)
+    return EdgeState(site, electron, hole, _permittivity(bulk) * field, between_dots)
 
 
 def _log_densities(
     bulk: Bulk, kT: Float[Array, ""], x: Float[Array, "3 *any"], v: Float[Array, ""]
 ) -> tuple[tuple[Float[Array, "*any"], Float[Array, "*any"]], Degeneracy | None]:
     """ln of both densities (cm^-3) at these unknowns of a node."""
-    psi, phi_n, phi_p = x
-    affinity, gap = bulk.electron_affinity / kT, bulk.band_gap / kT
-    electrons, holes = psi + affinity - phi_n, (v + phi_p) - psi - affinity - gap
+    electrons, holes = _levels(bulk, kT, x, v)
     if not bulk.fermi_dirac:
         return (bulk.log_nc + electrons, bulk.log_nv + holes), None
     degenerate = degeneracy(jnp.stack([electrons, holes]))
     in_band = degenerate.level + degenerate.log_free
     return (bulk.log_nc + in_band[0], bulk.log_nv + in_band[1]), degenerate
+
+
+def _levels(
+    bulk: Bulk, kT: Float[Array, ""], x: Float[Array, "3 *any"], v: Float[Array, ""]
+) -> Float[Array, "2 *any"]:
+    """How far quasi-Fermi levels of electrons and holes are within their band, over kT."""
+    psi, phi_n, phi_p = x
+    affinity, gap = bulk.electron_affinity / kT, bulk.band_gap / kT
+    return jnp.stack([psi + affinity - phi_n, (v + phi_p) - psi - affinity - gap])
 
 
 def _permittivity(bulk: Bulk) -> Float[Array, " edge"]:
@@ -441,7 +487,7 @@ def _moving_dots(dots: DotEnsemble, rates: DotRates, past: DotPast) -> EdgeDots:
     populations = with_empty(past.before + change)
     lost = -jnp.stack(sum_over_jumps(dots.host_stoichiometry, list(net(populations))))
     lost = over_sizes(lost, 1)
-    here, far = lost[:2], lost[2:] if dots.nonlocal_ else None
+    here, far = lost[:2], None if dots.far is None else lost[2:]
     return EdgeDots(rates, populations, here if far is None else here + far, far, change)
 
 
@@ -451,13 +497,13 @@ def _unit_matrix(like: Array) -> Float[Array, "..."]:
 
 
 def carriers_gained(
-    halves: Float[Array, "2 edge"], site: Site, moved: Float[Array, "3 2 edge"], by_v: Float[Array, ""]
+    halves: Float[Array, "2 edge"], site: Site, moved: Float[Array, "unknown 2 edge"], by_v: Float[Array, ""]
 ) -> Float[Array, "2 2 edge"]:
     """Electrons and holes per cm^2 that half an edge has more than before the unknowns moved to where they are.
 
     Written with the change of the unknowns, which keeps digits that a difference of densities has not.
     """
-    psi, phi_n, phi_p = moved
+    psi, phi_n, phi_p = moved[:3]
     grown = jnp.stack([psi - phi_n, by_v + phi_p - psi])
     if site.degeneracy is not None:
         grown += site.degeneracy.log_free - log_free(site.degeneracy.level - grown)
@@ -483,7 +529,9 @@ def _balance(
     dots: EdgeDots | None,
     host: Float[Array, "2 edge"],
     landing: Arrival | None,
+    hopping: bool,
 ) -> EdgeBalance:
+    """`hopping` says whether there are rows of the dots among themselves."""
     site = state.site
     charge = site.p - site.n + bulk.doping
     if bulk.dots is not None and dots is not None:
@@ -493,17 +541,22 @@ def _balance(
     if landing is not None:
         far = jnp.zeros_like(loss) if dots is None or dots.far is None else halves * dots.far
         loss -= far
-    d, n, p = state.displacement, state.electron.net, state.hole.net
-    left = jnp.stack([halves[0] * charge[0] - d, -n - loss[0, 0], -p - loss[1, 0]])
-    right = jnp.stack([halves[1] * charge[1] + d, n - loss[0, 1], p - loss[1, 1]])
-    return EdgeBalance(jnp.stack([left, right], axis=1), p - n, far)
+    flows = [state.displacement, state.electron.net, state.hole.net]
+    inside = [halves * charge, -loss[0], -loss[1]]
+    if hopping:
+        flows += [one.hop.net for one in state.between_dots or ()] or [jnp.zeros_like(flows[0])] * 2
+        inside += [jnp.zeros_like(charge)] * 2 if far is None else list(-far)
+        far = None
+    conduction = sum((sign * flow for sign, flow in zip(CHARGES, flows[1:], strict=False)), jnp.zeros(()))
+    leaves = jnp.array([-1.0, 1.0])[:, None]
+    return EdgeBalance(jnp.stack(inside) + jnp.stack(flows)[:, None] * leaves, conduction, far)
 
 
 def edge_balance(
     bulk: Bulk,
     kT: Float[Array, ""],
     halves: Float[Array, "2 edge"],
-    x: Float[Array, "3 2 edge"],
+    x: Float[Array, "unknown 2 edge"],
     host: Float[Array, "2 edge"],
     photons: Float[Array, "*size 2 edge"],
     landing: Arrival | None,
@@ -511,7 +564,8 @@ def edge_balance(
 ) -> EdgeBalance:
     """Stationary balance of edges: dots at their stationary populations, net rates written with expm1."""
     state = edge_state(bulk, kT, halves, x, v)
-    return _balance(bulk, halves, state, edge_dots(bulk, state, halves, photons, landing), host, landing)
+    dots = edge_dots(bulk, state, halves, photons, landing)
+    return _balance(bulk, halves, state, dots, host, landing, len(x) > 3)
 
 
 def _by_carriers(function: Callable[[Site], Array], site: Site) -> tuple[Array, Array]:
@@ -552,7 +606,7 @@ def edge_linearisation(
     bulk: Bulk,
     kT: Float[Array, ""],
     halves: Float[Array, "2 edge"],
-    x: Float[Array, "3 2 edge"],
+    x: Float[Array, "unknown 2 edge"],
     host: Float[Array, "2 edge"],
     photons: Float[Array, "*size 2 edge"],
     landing: Arrival | None,
@@ -590,9 +644,9 @@ def edge_linearisation(
             filled.change,
         )
     return EdgeLinearisation(
-        _balance(bulk, halves, state, filled, host, landing),
+        _balance(bulk, halves, state, filled, host, landing, len(x) > 3),
         halves * rows,
-        _along(state, _permittivity(bulk) * kT / length),
+        _along(state, _permittivity(bulk) * kT / length, len(x)),
         kT / length,
         halves * stored,
         dots,
@@ -601,41 +655,61 @@ def edge_linearisation(
 
 
 ROW_SIGNS = np.array([1.0, -1.0, -1.0, -1.0, -1.0])
-"""Of (charge, loss of electrons, loss of holes, both where tunnelling ones land) in the rows of nodes."""
+"""Of (charge, loss of electrons, loss of holes, both where tunnelling ones land or to other dots) in rows of nodes."""
+CHARGES = (-1, 1, -1, 1)
+"""Of electrons and holes, in the host and in dots."""
 
-# psi, phi_n, phi_p of the left node, of the right node, v: what moves a carrier's two levels and the affinity
-_OF_ELECTRON_HOP = ((1, -1, 0, 0, 0, 0, 0), (0, 0, 0, 1, -1, 0, 0), (0, -1, 0, 0, 1, 0, 0))
-_OF_HOLE_HOP = ((-1, 0, 1, 0, 0, 0, 1), (0, 0, 0, -1, 0, 1, 1), (0, 0, 1, 0, 0, -1, 0))
-_OF_FIELD = ((1, 0, 0, -1, 0, 0, 0),)
-# and the levels of electrons and holes at the left and at the right end
-_OF_LOG_N = ((1, -1, 0, 0, 0, 0, 0), (0, 0, 0, 1, -1, 0, 0))
-_OF_LOG_P = ((-1, 0, 1, 0, 0, 0, 1), (0, 0, 0, -1, 0, 1, 1))
+# The unknowns of an edge are those of the left node, those of the right node, and v. A carrier of charge c and
+# quasi-Fermi potential phi has the level c (phi - psi), holes with v besides; c phi drops along a hop.
 
 
-def _chain(slopes: Sequence[Array], factors: Sequence[Sequence[int]]) -> Float[Array, "7 edge"]:
-    columns = zip(slopes, factors, strict=True)
-    return sum((slope * np.asarray(column, np.float64)[:, None] for slope, column in columns), jnp.zeros(()))
+def _of_level(carrier: int, end: int, unknowns: int) -> Float[np.ndarray, " of"]:
+    """Derivative of a carrier's level at an end of an edge by the unknowns of the edge."""
+    column, charge = np.zeros(2 * unknowns + 1), CHARGES[carrier]
+    column[end * unknowns] = -charge
+    column[end * unknowns + 1 + carrier] = charge
+    column[-1] = max(charge, 0)
+    return column
 
 
-def _along(state: EdgeState, permittivity_over_length: Float[Array, " edge"]) -> Float[Array, "3 7 edge"]:
+def _of_hop(carrier: int, unknowns: int) -> tuple[Float[np.ndarray, " of"], ...]:
+    """The same of both levels, and of what drives a hop."""
+    drop = np.zeros(2 * unknowns + 1)
+    drop[[1 + carrier, unknowns + 1 + carrier]] = CHARGES[carrier], -CHARGES[carrier]
+    return _of_level(carrier, 0, unknowns), _of_level(carrier, 1, unknowns), drop
+
+
+def _of_field(unknowns: int) -> Float[np.ndarray, " of"]:
+    """Of the drop of the potential."""
+    column = np.zeros(2 * unknowns + 1)
+    column[[0, unknowns]] = 1, -1
+    return column
+
+
+def _chain(slopes: Sequence[Array], columns: Sequence[Float[np.ndarray, " of"]]) -> Float[Array, "of edge"]:
+    return sum((slope * column[:, None] for slope, column in zip(slopes, columns, strict=True)), jnp.zeros(()))
+
+
+def _along(
+    state: EdgeState, permittivity_over_length: Float[Array, " edge"], unknowns: int
+) -> Float[Array, "unknown of edge"]:
     def by_levels(hop: Hop, slopes: Array) -> tuple[Array, Array, Array]:
         left, right, by_affinity = hop.slopes
         return left * slopes[0], right * slopes[1], by_affinity
 
     electrons, holes = state.site.slopes
-    return jnp.stack(
-        [
-            _chain([permittivity_over_length], _OF_FIELD),
-            _chain(by_levels(state.electron, electrons), _OF_ELECTRON_HOP),
-            _chain(by_levels(state.hole, holes), _OF_HOLE_HOP),
-        ]
-    )
+    hops = [by_levels(state.electron, electrons), by_levels(state.hole, holes)]
+    if unknowns > 3:
+        still = (jnp.zeros_like(permittivity_over_length),) * 3
+        hops += [still] * 2 if state.between_dots is None else [one.slopes for one in state.between_dots]
+    rows = [_chain([permittivity_over_length], [_of_field(unknowns)])]
+    return jnp.stack(rows + [_chain(slopes, _of_hop(carrier, unknowns)) for carrier, slopes in enumerate(hops)])
 
 
 class Followed(NamedTuple):
     """Linearised balances of edges when the dots follow the unknowns."""
 
-    rows: Inexact[Array, "3 7 2 edge"]
+    rows: Inexact[Array, "unknown of 2 edge"]
     """Of the nodes, by the unknowns of the edges."""
     far: FarRows | None
     own: Inexact[Array, "filled filled *size 2 edge"] | None
@@ -654,37 +728,46 @@ def follow(edges: EdgeLinearisation, store: Inexact[Array, ""] | float) -> Follo
         followed = eliminate(own, edges.dots.local.astype(own.dtype))
         through = [edges.dots.rows[:, k, None] * followed[k] for k in range(len(own))]
         local += over_sizes(sum(through, jnp.zeros(())), 2)
-    by_n, by_p = (jnp.asarray(columns, jnp.float64).T[:, :, None] for columns in (_OF_LOG_N, _OF_LOG_P))
-    by_field = jnp.asarray(_OF_FIELD[0], jnp.float64)[:, None, None] * edges.field
-    columns = [by_n, by_p, by_field]
+    unknowns = len(edges.along)
+
+    def by_level(carrier: int) -> Float[Array, "of 2 1"]:
+        return jnp.asarray(np.stack([_of_level(carrier, end, unknowns) for end in (0, 1)], axis=1))[:, :, None]
+
+    by_field = jnp.asarray(_of_field(unknowns))[:, None, None] * edges.field
+    columns = [by_level(0), by_level(1), by_field]
     if edges.landing is not None and len(local) > 3:
-        # the logarithms as seen where carriers land have the potential of the end, but not its quasi-Fermi levels
-        without = jnp.asarray([1.0, 0, 0, 1, 0, 0, 1])[:, None, None]
-        slopes = edges.landing.by_field
-        columns += [without * by_n + slopes[0] * by_field, without * by_p + slopes[1] * by_field]
+        if unknowns > 3:
+            columns += [by_level(2), by_level(3)]
+        else:
+            # the logarithms as seen where carriers land have the potential of the end, but not its quasi-Fermi levels
+            without = jnp.asarray([1.0, 0, 0, 1, 0, 0, 1])[:, None, None]
+            slopes = edges.landing.by_field
+            columns += [without * by_level(k) + slopes[k] * by_field for k in (0, 1)]
     spread = sum((local[:, k, None] * column for k, column in enumerate(columns)), jnp.zeros(()))
     leaves = jnp.array([-1.0, 1.0])[:, None]
     signs = jnp.asarray(ROW_SIGNS)[:, None, None, None]
-    rows = signs[:3] * spread[:3] + edges.along[:, :, None] * leaves
-    if edges.landing is None:
+    if unknowns > 3:
+        spread = jnp.pad(spread, [(0, unknowns - len(spread)), *[(0, 0)] * 3])
+    rows = signs[:unknowns] * spread[:unknowns] + edges.along[:, :, None] * leaves
+    if edges.landing is None or unknowns > 3:
         return Followed(rows, None, own)
     if len(local) == 3:
         shapes = (2, 7, *zero.shape), (3, 2, *zero.shape), (2, 2, *zero.shape)
         return Followed(rows, FarRows(*(jnp.zeros(shape, local.dtype) for shape in shapes)), own)
-    by_level = jnp.asarray([-1.0, 1.0])[:, None, None] * local[:, 3:]
-    return Followed(rows, FarRows(spread[3:], signs[:3] * by_level[:3], by_level[3:]), own)
+    by_level_there = jnp.asarray([-1.0, 1.0])[:, None, None] * local[:, 3:]
+    return Followed(rows, FarRows(spread[3:], signs[:3] * by_level_there[:3], by_level_there[3:]), own)
 
 
 # --- all edges ---------------------------------------------------------------------------------------------------
 
 
-def edge_unknowns(u: Inexact[Array, "node 3"]) -> Inexact[Array, "3 2 edge"]:
-    """The unknowns of both nodes of each edge, or what else nodes have three of."""
+def edge_unknowns(u: Inexact[Array, "node unknown"]) -> Inexact[Array, "unknown 2 edge"]:
+    """The unknowns of both nodes of each edge, or what else nodes have as many of."""
     return jnp.stack([u[:-1].T, u[1:].T], axis=1)
 
 
 def over_states(
-    system: System, function: Callable, u: Float[Array, "node 3"], v: Float[Array, ""], *per_edge: Any
+    system: System, function: Callable, u: Float[Array, "node unknown"], v: Float[Array, ""], *per_edge: Any
 ) -> list:
     """Apply `function(bulk, kT, halves, x, *per_edge, v)` to each region at given unknowns; one result per region."""
 
@@ -694,18 +777,20 @@ def over_states(
     return system.over_edges(at, edge_unknowns(u), *per_edge)
 
 
-def balance(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light) -> EdgeBalance:
+def balance(system: System, u: Float[Array, "node unknown"], v: Float[Array, ""], light: Light) -> EdgeBalance:
     """Balances of all edges."""
     parts = over_states(system, edge_balance, u, v, light.host, light.dots, arrivals(system, u))
     return join_balances(system, u, parts)
 
 
-def linearise(system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light) -> list[EdgeLinearisation]:
+def linearise(
+    system: System, u: Float[Array, "node unknown"], v: Float[Array, ""], light: Light
+) -> list[EdgeLinearisation]:
     """Balances of all edges with their derivatives, dots kept apart; one per region."""
     return over_states(system, edge_linearisation, u, v, light.host, light.dots, arrivals(system, u))
 
 
-def join_balances(system: System, u: Float[Array, "node 3"], parts: Sequence[EdgeBalance]) -> EdgeBalance:
+def join_balances(system: System, u: Float[Array, "node unknown"], parts: Sequence[EdgeBalance]) -> EdgeBalance:
     """Balances of regions as one, with the current of carriers on their way between dots and landing places."""
     edges: EdgeBalance = system.join(parts)
     where = landing_places(system, u)
@@ -718,13 +803,13 @@ def join_balances(system: System, u: Float[Array, "node 3"], parts: Sequence[Edg
 
 def join_rows(
     system: System, parts: Sequence[Followed]
-) -> tuple[Inexact[Array, "3 7 2 edge"], FarRows | None, list[Inexact[Array, "..."] | None]]:
+) -> tuple[Inexact[Array, "unknown of 2 edge"], FarRows | None, list[Inexact[Array, "..."] | None]]:
     """Rows of all edges, what landing places add to them, and the dots' own matrices of every region."""
     rows, far = system.join([(part.rows, part.far) for part in parts])
     return rows, far, [part.own for part in parts]
 
 
-def landing_places(system: System, u: Float[Array, "node 3"]) -> Places | None:
+def landing_places(system: System, u: Float[Array, "node unknown"]) -> Places | None:
     """Where tunnelling carriers land, or None if all tunnelling is local."""
     if not system.far_edges:
         return None
@@ -754,19 +839,23 @@ def landing_places(system: System, u: Float[Array, "node 3"]) -> Places | None:
     return places(positions, reach, slope, (jnp.asarray(last - np.repeat(counts, counts)), jnp.asarray(last)))
 
 
-def arrivals(system: System, u: Float[Array, "node 3"]) -> Arrival | None:
-    """What dots see where their tunnelling carriers land."""
+def arrivals(system: System, u: Float[Array, "node unknown"]) -> Arrival | None:
+    """What dots see where their tunnelling carriers land, or among each other."""
+    if system.hopping:
+        _, electrons, holes, dot_electrons, dot_holes = edge_unknowns(u)
+        levels = Landing(electrons - dot_electrons, dot_holes - holes)
+        return Arrival(levels, jnp.zeros((2, *electrons.shape)))
     where = landing_places(system, u)
     return None if where is None else arrival(where, edge_unknowns(u)[1:], u[:, 1:].T)
 
 
-def edge_states(system: System, u: Float[Array, "node 3"], v: Float[Array, ""]) -> list[EdgeState]:
+def edge_states(system: System, u: Float[Array, "node unknown"], v: Float[Array, ""]) -> list[EdgeState]:
     """Sites and hops, one per region."""
     return over_states(system, edge_state, u, v)
 
 
 def all_dots(
-    system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light
+    system: System, u: Float[Array, "node unknown"], v: Float[Array, ""], light: Light
 ) -> list[tuple[EdgeState, EdgeDots | None]]:
     """Sites and hops, and stationary dots, one per region."""
 
@@ -778,7 +867,7 @@ def all_dots(
 
 
 def populations(
-    system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light
+    system: System, u: Float[Array, "node unknown"], v: Float[Array, ""], light: Light
 ) -> Float[Array, "state *size 2 edge"]:
     """Stationary dot populations at all edge ends, zeros where there are no dots."""
     parts = []
@@ -789,7 +878,7 @@ def populations(
 
 
 def mean_populations(
-    system: System, u: Float[Array, "node 3"], v: Float[Array, ""], light: Light
+    system: System, u: Float[Array, "node unknown"], v: Float[Array, ""], light: Light
 ) -> Float[Array, "carriers 2 edge"]:
     """The same by what the dots' own levels hold (`carriers_of`), averaged over all dots of an edge end, whatever their
     size and their trap."""
@@ -812,21 +901,21 @@ def to_nodes(ends: Inexact[Array, "*any 2 edge"]) -> Inexact[Array, "*any node"]
 
 def _metal_densities(system: System, side: int, v: Array) -> Float[Array, "2"]:
     """Carrier densities (cm^-3) at equilibrium with the metal of a contact."""
-    return jnp.exp(jnp.stack(_log_densities(system.contact_bulks[side], system.kT, system.boundary(side, v), v)[0]))
+    return jnp.exp(jnp.stack(_log_densities(system.contact_bulks[side], system.kT, system.boundary(side, v)[:3], v)[0]))
 
 
-def contact_affinities(system: System, side: int, u: Float[Array, "3"], v: Array) -> Float[Array, "2"]:
+def contact_affinities(system: System, side: int, u: Float[Array, " unknown"], v: Array) -> Float[Array, "2"]:
     """ln of the rate of electrons and holes into a contact over the rate out of it."""
     metal = system.boundary(side, v)
     return jnp.stack([metal[1] - u[1], u[2] - metal[2]])
 
 
-def contact_nodes(u: Float[Array, "node 3"], side: int) -> Float[Array, "2 3"]:
+def contact_nodes(u: Float[Array, "node unknown"], side: int) -> Float[Array, "2 unknown"]:
     """The unknowns at a contact and at the node next to it, whose edge has the contact's field."""
     return u[:2] if side == 0 else u[-1:-3:-1]
 
 
-def _rates_out_of_metal(system: System, side: int, u: Float[Array, "2 3"], v: Array) -> Float[Array, "2"] | None:
+def _rates_out_of_metal(system: System, side: int, u: Float[Array, "2 unknown"], v: Array) -> Float[Array, "2"] | None:
     """Electrons and holes that a metal emits, cm^-2 s^-1; None where its carriers are pinned at equilibrium."""
     contact, bulk, kT = system.contacts[side], system.contact_bulks[side], system.kT
     if contact.velocities is None:
@@ -836,7 +925,7 @@ def _rates_out_of_metal(system: System, side: int, u: Float[Array, "2 3"], v: Ar
     return jnp.stack(contact.velocities) * jnp.stack(enhancement) * _metal_densities(system, side, v)
 
 
-def contact_exchange(system: System, side: int, u: Float[Array, "2 3"], v: Array) -> Float[Array, "2"]:
+def contact_exchange(system: System, side: int, u: Float[Array, "2 unknown"], v: Array) -> Float[Array, "2"]:
     """Net loss of electrons and holes to a contact, cm^-2 s^-1 (zero where its carriers are pinned at equilibrium).
 
     `u` are the `contact_nodes`.
@@ -845,35 +934,41 @@ def contact_exchange(system: System, side: int, u: Float[Array, "2 3"], v: Array
     return jnp.zeros(2) if emitted is None else emitted * jnp.expm1(contact_affinities(system, side, u[0], v))
 
 
-def contact_rates(system: System, side: int, u: Float[Array, "2 3"], v: Array) -> Float[Array, "2"]:
+def contact_rates(system: System, side: int, u: Float[Array, "2 unknown"], v: Array) -> Float[Array, "2"]:
     """Sum of the one-way rates of electrons and holes across a contact, cm^-2 s^-1; `u` are the `contact_nodes`."""
     emitted = _rates_out_of_metal(system, side, u, v)
     return jnp.zeros(2) if emitted is None else emitted * (1 + jnp.exp(contact_affinities(system, side, u[0], v)))
 
 
 def boundary_rows(
-    system: System, side: int, u: Float[Array, "2 3"], v: Array, rows: Float[Array, "3"]
-) -> Float[Array, "3"]:
+    system: System, side: int, u: Float[Array, "2 unknown"], v: Array, rows: Float[Array, " unknown"]
+) -> Float[Array, " unknown"]:
     """Replace the rows of a boundary node by its contact's conditions; `u` are the `contact_nodes`."""
     pinned = u[0] - system.boundary(side, v)
     if system.contacts[side].velocities is None:
         return pinned
-    return jnp.concatenate([pinned[:1], rows[1:] - contact_exchange(system, side, u, v)])
+    return jnp.concatenate([pinned[:1], rows[1:3] - contact_exchange(system, side, u, v), rows[3:]])
 
 
-def free_rows(system: System, side: int) -> Float[Array, "3"]:
+def free_rows(system: System, side: int) -> Float[Array, " unknown"]:
     """1 for the rows of a boundary node that are balances, 0 for those that pin an unknown to its contact."""
-    return jnp.asarray([0.0, 0.0, 0.0] if system.contacts[side].velocities is None else [0.0, 1.0, 1.0])
+    free = 0.0 if system.contacts[side].velocities is None else 1.0
+    return jnp.full(system.unknowns, free).at[0].set(0.0)
 
 
-def current_beside_A(system: System, u: Float[Array, "node 3"], v: Float[Array, ""]) -> Float[Array, ""]:
+def _same_levels(system: System, u: Float[Array, "node unknown"]) -> Float[Array, "node unknown"]:
+    """Rows of nodes without hops between dots: their quasi-Fermi potentials of dots are those of the host."""
+    return jnp.zeros_like(u).at[:, 3:].set((u[:, 3:] - u[:, 1:3]) * (1 - system.hopping_nodes[:, None]))
+
+
+def current_beside_A(system: System, u: Float[Array, "node unknown"], v: Float[Array, ""]) -> Float[Array, ""]:
     """Current into the anode (A) beside the junction: through the shunt and through leaking layers."""
     leaked = sum((leak.net(u[:, 0], v, system.kT) for leak in system.leaks), jnp.zeros(()))
     return system.shunt_conductance_S * v * system.kT + ELEMENTARY_CHARGE_C * system.area_cm2 * leaked
 
 
 def ionic_charge(
-    system: System, u: Float[Array, "node 3"], levels: Float[Array, " ionic"]
+    system: System, u: Float[Array, "node unknown"], levels: Float[Array, " ionic"]
 ) -> Float[Array, "ionic 2 edge"]:
     """Charge of the ions at rest in half of each edge (elementary charges per cm^2), one layer of ions after another.
 
@@ -888,7 +983,7 @@ def ionic_charge(
 
 
 def end_fields(
-    system: System, u: Float[Array, "node 3"], v: Float[Array, ""], ions: Float[Array, " ionic"], light: Light
+    system: System, u: Float[Array, "node unknown"], v: Float[Array, ""], ions: Float[Array, " ionic"], light: Light
 ) -> Float[Array, "2 edge"]:
     """Field along +x at both ends of every edge, V/cm: that of the edge and of the charge between its middle and the
     end, by Poisson's equation; so that eps F is the same on both sides of an interface.
@@ -900,7 +995,7 @@ def end_fields(
 
 
 def ion_slopes(
-    system: System, u: Float[Array, "node 3"], levels: Float[Array, " ionic"]
+    system: System, u: Float[Array, "node unknown"], levels: Float[Array, " ionic"]
 ) -> Float[Array, "ionic 2 edge"]:
     """Derivative of the charge in half of each edge by the level of its layer."""
     return jax.jvp(lambda at: ionic_charge(system, u, at), (levels,), (jnp.ones_like(levels),))[1]
@@ -919,29 +1014,39 @@ def conservation(system: System, charge: Float[Array, "ionic 2 edge"]) -> Float[
 
 def collect(
     system: System,
-    u: Float[Array, "node 3"],
+    u: Float[Array, "node unknown"],
     v: Float[Array, ""],
     edges: EdgeBalance,
     ions: Float[Array, "ionic 2 edge"],
-) -> Float[Array, "node 3"]:
+) -> Float[Array, "node unknown"]:
     """Rows of all nodes from the balances of all edges and the charge of ions in their halves (per cm^2)."""
     charge = system.frozen_charge + jnp.sum(ions, axis=0)
     rows = to_nodes(edges.rows.at[0].add(charge)).T
     where = landing_places(system, u)
     if where is not None and edges.far is not None:
         rows = rows.at[:, 1:].add(-where.scatter(edges.far, system.nodes).T)
+    if system.hopping:
+        rows += _same_levels(system, u)
     left = boundary_rows(system, 0, contact_nodes(u, 0), v, rows[0])
     right = boundary_rows(system, 1, contact_nodes(u, 1), v, rows[-1])
     return rows.at[0].set(left).at[-1].set(right)
 
 
 def assemble(
-    system: System, u: Float[Array, "node 3"], v: Float[Array, ""], by_unknowns: Inexact[Array, "3 7 2 edge"]
-) -> tuple[BlockTridiagonal, Inexact[Array, "node 3"]]:
+    system: System,
+    u: Float[Array, "node unknown"],
+    v: Float[Array, ""],
+    by_unknowns: Inexact[Array, "unknown of 2 edge"],
+) -> tuple[BlockTridiagonal, Inexact[Array, "node unknown"]]:
     """Blocks and the column of the junction voltage from the edges' derivatives, with the contacts' rows put in."""
-    left, right, column = by_unknowns[:, 0:3], by_unknowns[:, 3:6], by_unknowns[:, 6]
+    unknowns = system.unknowns
+    left, right, column = by_unknowns[:, :unknowns], by_unknowns[:, unknowns:-1], by_unknowns[:, -1]
     zero = jnp.zeros_like(left[:, :, 0, :1])
     diagonal = to_nodes(jnp.stack([left[:, :, 0], right[:, :, 1]], axis=2))
+    if system.hopping:
+        apart = 1 - system.hopping_nodes
+        for carrier in (0, 1):
+            diagonal = diagonal.at[3 + carrier, 3 + carrier].add(apart).at[3 + carrier, 1 + carrier].add(-apart)
     upper = jnp.concatenate([right[:, :, 0], zero], axis=-1)
     lower = jnp.concatenate([zero, left[:, :, 1]], axis=-1)
     lower, diagonal, upper, columns = (jnp.moveaxis(a, -1, 0) for a in (lower, diagonal, upper, to_nodes(column)))
@@ -949,7 +1054,7 @@ def assemble(
         free = free_rows(system, side)
 
         def own_rows(at_nodes: Array, at_v: Array, side: int = side) -> Array:
-            return boundary_rows(system, side, at_nodes, at_v, jnp.zeros(3))
+            return boundary_rows(system, side, at_nodes, at_v, jnp.zeros(unknowns))
 
         own, by_v = jax.jacfwd(own_rows, (0, 1))(contact_nodes(u, side), v)
         diagonal = diagonal.at[node].set(free[:, None] * diagonal[node] + own[:, 0])

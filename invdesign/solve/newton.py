@@ -18,6 +18,7 @@ from invdesign.device.device import Ohmic
 from invdesign.results import Status
 from invdesign.solve import landing
 from invdesign.solve.assembly import (
+    CHARGES,
     EdgeBalance,
     EdgeLinearisation,
     Light,
@@ -67,7 +68,7 @@ UNFINISHED = -1
 class State(eqx.Module):
     """A solution: unknowns of all nodes, the junction voltage, and the levels of ions at rest, over kT/q."""
 
-    u: Float[Array, "node 3"]
+    u: Float[Array, "node unknown"]
     v: Float[Array, ""]
     ions: Float[Array, " ionic"]
 
@@ -77,7 +78,7 @@ class State(eqx.Module):
         return jnp.concatenate([self.v[None], self.ions])
 
 
-def _state(u: Float[Array, "node 3"], circuit: Float[Array, " global"]) -> State:
+def _state(u: Float[Array, "node unknown"], circuit: Float[Array, " global"]) -> State:
     return State(u, circuit[0], circuit[1:])
 
 
@@ -110,7 +111,9 @@ def current_A(system: System, state: State, light: Light) -> Float[Array, ""]:
     return terminal_current_A(system, state, balance(system, state.u, state.v, light))
 
 
-def equations(system: System, state: State, target: Target) -> tuple[Float[Array, "node 3"], Float[Array, " global"]]:
+def equations(
+    system: System, state: State, target: Target
+) -> tuple[Float[Array, "node unknown"], Float[Array, " global"]]:
     """All equations of the device in its circuit; zero at the operating point.
 
     The rows of the nodes, and Kirchhoff's law of the series resistance over kT/q.
@@ -120,7 +123,7 @@ def equations(system: System, state: State, target: Target) -> tuple[Float[Array
 
 def _close(
     system: System, state: State, target: Target, edges: EdgeBalance
-) -> tuple[Float[Array, "node 3"], Float[Array, " global"]]:
+) -> tuple[Float[Array, "node unknown"], Float[Array, " global"]]:
     drop = system.series_resistance_ohm * terminal_current_A(system, state, edges) / system.kT
     ions = ionic_charge(system, state.u, state.ions)
     rows = collect(system, state.u, state.v, edges, ions)
@@ -129,7 +132,7 @@ def _close(
 
 def linearised(
     system: System, state: State, target: Target
-) -> tuple[Bordered, tuple[Float[Array, "node 3"], Float[Array, " global"]]]:
+) -> tuple[Bordered, tuple[Float[Array, "node unknown"], Float[Array, " global"]]]:
     """Newton's linear system: the derivative of the equations, which is the dc small-signal matrix, and the equations.
 
     Both from one pass over the edges.
@@ -148,9 +151,9 @@ def linearised(
 def with_ions(system: System, matrix: Bordered, charge: Float[Array, "ionic node"]) -> Bordered:
     """Add the ions' levels and the conservation of their numbers; `charge` at the nodes by each level, per cm^2."""
     inside = charge.at[:, jnp.array([0, -1])].set(0.0)  # the potential of the outer nodes is that of the contacts
-    columns = jnp.pad(inside.T[:, None], ((0, 0), (0, 2), (0, 0)))
+    columns = jnp.pad(inside.T[:, None], ((0, 0), (0, system.unknowns - 1), (0, 0)))
     size = jnp.stack([ion_number(system, layer) for layer in system.ionic])
-    by_node = jnp.pad(-(charge / size[:, None])[..., None], ((0, 0), (0, 0), (0, 2)))
+    by_node = jnp.pad(-(charge / size[:, None])[..., None], ((0, 0), (0, 0), (0, system.unknowns - 1)))
     return Bordered(
         matrix.core,
         jnp.concatenate([matrix.columns, columns], axis=2),
@@ -162,15 +165,15 @@ def with_ions(system: System, matrix: Bordered, charge: Float[Array, "ionic node
 
 def bordered(
     system: System,
-    u: Float[Array, "node 3"],
+    u: Float[Array, "node unknown"],
     v: Float[Array, ""],
     edges: Sequence[EdgeLinearisation],
-    rows: Inexact[Array, "3 7 2 edge"],
+    rows: Inexact[Array, "unknown of 2 edge"],
     far: FarRows | None,
     store: Inexact[Array, ""] | float,
     load_ohm: Float[Array, ""] | float = 0.0,
     read_edge: Int[Array, ""] | int | None = None,
-) -> tuple[Bordered, tuple[Inexact[Array, "node 3"], Inexact[Array, ""]]]:
+) -> tuple[Bordered, tuple[Inexact[Array, "node unknown"], Inexact[Array, ""]]]:
     """The device in its circuit, v + Z I/kT = V/kT: the matrix, and the terminal current (A) by its unknowns.
 
     `rows` and `far` are those of the linearised edges, their dots eliminated at the rate factor `store`. `load_ohm`
@@ -178,8 +181,9 @@ def bordered(
     """
     core, column = assemble(system, u, v, rows)
     read = system.read_edge if read_edge is None else read_edge
-    displacement, electrons, holes = system.join([part.along for part in edges])[..., read]
-    by_node, by_v = terminal(system, u, v, system.ampere * (holes - electrons + store * displacement), read)
+    displacement, *flows = system.join([part.along for part in edges])[..., read]
+    current = store * displacement + sum(charge * flow for charge, flow in zip(CHARGES, flows, strict=False))
+    by_node, by_v = terminal(system, u, v, system.ampere * current, read)
     off_band, where = None, landing_places(system, u)
     if far is not None and where is not None:
         taken, field = system.join([(part.balance.far, part.field) for part in edges])
@@ -197,18 +201,19 @@ def bordered(
 
 def terminal(
     system: System,
-    u: Float[Array, "node 3"],
+    u: Float[Array, "node unknown"],
     v: Float[Array, ""],
-    current: Inexact[Array, "7"],
+    current: Inexact[Array, " of"],
     read_edge: Int[Array, ""] | int,
-) -> tuple[Inexact[Array, "node 3"], Inexact[Array, ""]]:
+) -> tuple[Inexact[Array, "node unknown"], Inexact[Array, ""]]:
     """Derivative of the terminal current (A) by all unknowns and the junction voltage.
 
     `current` has that of the current over `read_edge` by the unknowns of the edge.
     """
     by_node, by_v = jax.grad(current_beside_A, (1, 2))(system, u, v)
-    by_node = by_node.astype(current.dtype).at[read_edge].add(current[0:3]).at[read_edge + 1].add(current[3:6])
-    return by_node, current[6] + by_v
+    left, right = current[:-1].reshape(2, -1)
+    by_node = by_node.astype(current.dtype).at[read_edge].add(left).at[read_edge + 1].add(right)
+    return by_node, current[-1] + by_v
 
 
 def advance(state: State, update: State) -> State:
@@ -226,8 +231,9 @@ def advance(state: State, update: State) -> State:
         size = jnp.abs(x)
         return jnp.where(size > 1, jnp.sign(x) * (1 + jnp.log(jnp.maximum(size, 1.0))), x)
 
-    psi, phi_n, phi_p = update.u.T
-    step = jnp.stack([limit(psi), -of_density(-phi_n), of_density(phi_p)], axis=1)
+    psi, *levels = update.u.T
+    steps = [charge * of_density(charge * phi) for charge, phi in zip(CHARGES, levels, strict=False)]
+    step = jnp.stack([limit(psi), *steps], axis=1)
     return State(state.u + step, state.v + limit(update.v), state.ions + limit(update.ions))
 
 
@@ -356,4 +362,5 @@ def equilibrium_guess(system: System) -> State:
     psi = jnp.concatenate([left[None], (along[:-1] + along[1:]) / 2, right[None]])
     zero = jnp.zeros_like(psi)
     levels = [jnp.mean(psi[start : end + 1]) for start, end in (layer.run for layer in system.ionic)]
-    return State(jnp.stack([psi, zero, zero], axis=1), jnp.zeros(()), jnp.asarray(levels))
+    u = jnp.stack([psi, *[zero] * (system.unknowns - 1)], axis=1)
+    return State(u, jnp.zeros(()), jnp.asarray(levels))

@@ -170,7 +170,7 @@ class Drive(eqx.Module):
 class Moment(eqx.Module):
     """The state of a device that changes."""
 
-    u: Float[Array, "node 3"]
+    u: Float[Array, "node unknown"]
     v: Float[Array, ""]
     """Unknowns of the nodes and the junction voltage, as at an operating point."""
     dots: Float[Array, "filled *size 2 edge"]
@@ -201,7 +201,7 @@ class _Trial(NamedTuple):
     rate: Stores
     """Rate of change that the implicit formula says, 1/s."""
     conduction: Float[Array, " edge"]
-    rows: Float[Array, "node 3"]
+    rows: Float[Array, "node unknown"]
     circuit: Float[Array, " global"]
     """Equations of the nodes and of the circuit; zero at the solution."""
 
@@ -244,7 +244,7 @@ def _trial(system: System, start: Moment, change: State, gained: Stores, store: 
     held = over_sizes(dots_per_end(system) * _charge(system, dots))
     charge = carriers[1] - carriers[0] + held
     poisson = charge + jnp.stack([-displacement, displacement])
-    rows = jnp.concatenate([poisson[None], balance.rows[1:] - rate.carriers])
+    rows = jnp.concatenate([poisson[None], balance.rows[1:3] - rate.carriers, balance.rows[3:]])
     still = -system.frozen_charge[None]
     nodes = collect(system, u, v, balance._replace(rows=rows), still)
     through = (balance.conduction + rate.displacement)[system.read_edge]
@@ -354,7 +354,7 @@ def _error(
     floor = settings.density_floor_cm3 * system.halves
     carriers = system.join([part.stored for part in trial.edges])
     dots = dots_per_end(system)
-    psi, phi_n, phi_p = edge_unknowns(off.u)
+    psi, phi_n, phi_p = edge_unknowns(off.u)[:3]
     errors = (
         psi,
         off.v,

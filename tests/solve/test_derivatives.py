@@ -11,7 +11,7 @@ from sample_devices import Solver, barrier_traps, degenerate_diode, dot_diode, i
 
 from invdesign.analyses import checks
 from invdesign.analyses.operating_point import operate, sweep
-from invdesign.materials.quantum_dots import Local, MultipleCarriers, Nonlocal, Sphere
+from invdesign.materials.quantum_dots import DotHopping, Local, MultipleCarriers, Nonlocal, Sphere
 from invdesign.results import Status
 from invdesign.solve.newton import Settings, State, equations, linearised
 
@@ -26,7 +26,15 @@ DIODES = {
     "two places for each carrier, landing behind the barrier": partial(
         dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), dots={"multiple_carriers": MultipleCarriers()}
     ),
+    "hopping": partial(dot_diode, dots={"hopping": DotHopping()}),
+    "hopping between two sizes with traps": partial(
+        dot_diode, sizes=2, traps=traps(), dots={"hopping": DotHopping(), "size_dispersion": 0.1}
+    ),
+    "hopping, two places for each carrier": partial(
+        dot_diode, dots={"hopping": DotHopping(), "multiple_carriers": MultipleCarriers()}
+    ),
     "degenerate carriers": degenerate_diode,
+    "degenerate carriers, hopping": partial(degenerate_diode, dots={"hopping": DotHopping()}),
     "degenerate carriers, landing behind the barrier": partial(
         degenerate_diode, absorber_nm=20.0, tunnelling=Nonlocal()
     ),

@@ -18,6 +18,8 @@ def bands(run: Simulation) -> Table:
     states = max((material.dot_states for material in dotted(device).values()), default=list_states(1, False))
     kinds = [f"dot_{STATE_NAMES[held]}" for held in carriers_of(states)]
     has_dots = np.isin(layer, list(dotted(device)))
+    hopping = np.isin(layer, [name for name, material in dotted(device).items() if material.hopping])
+    among_dots = [f"dots_{carrier}_quasi_fermi" for carrier in ("electron", "hole")] if np.any(hopping) else []
     cases = [("equilibrium", 0.0, run.dark)]
     biases = run.ask.biases_V
     cases += [(name, bias, points) for name, points in (("dark", run.dark), ("lit", run.lit)) for bias in biases]
@@ -41,6 +43,7 @@ def bands(run: Simulation) -> Table:
                 "hole_density_cm3": profile["holes"].reshape(-1),
             }
             | dict(zip(kinds, filling.T, strict=True))
+            | {f"{key}_eV": np.where(hopping, profile[key].reshape(-1), np.nan) for key in among_dots}
         )
     return stacked(parts)
 
@@ -71,7 +74,8 @@ TABLES: dict[str, About] = {
         "electron_quasi_fermi_eV, hole_quasi_fermi_eV, field_V_per_cm (along +x), electron_density_cm3, "
         "hole_density_cm3, dot_empty, dot_electron, dot_hole, dot_exciton (probabilities, nan where there are no dots; "
         "with multiple_carriers also dot_two_electrons, dot_two_holes, dot_negative_trion, dot_positive_trion, "
-        "dot_biexciton)",
+        "dot_biexciton); with hopping also dots_electron_quasi_fermi_eV, dots_hole_quasi_fermi_eV (of carriers that hop "
+        "between dots; nan where none do)",
         bands,
     ),
     "absorptance": About(
