@@ -11,6 +11,10 @@ of the absorption of an empty dot: wherever hardly any dot holds a carrier, the 
 Three and four carriers recombine by the Auger effect besides: a carrier takes the energy of a pair and cools down in
 the dot.
 
+Where carriers of a dot attract and repel each other they do so by one binding energy per two of them (constant
+interaction): whatever the dot holds, a carrier is bound by that energy times the opposite charge that it finds, and a
+pair recombines with the energy of the exciton. Capture stays; what leaves is slower or faster by Boltzmann's factor.
+
 A dot with a trap has twice as many states, those with the trap empty and again with it full. The trap takes an electron
 from the dot (e -> 0 and X -> h, the trap fills) or a hole (h -> 0 and X -> e, it empties); its reverse jumps emit into
 the dot's own levels, and neither touches the host.
@@ -62,6 +66,12 @@ class DotState(NamedTuple):
     def carriers(self) -> tuple[int, int]:
         """Electrons and holes in its own levels."""
         return self.electrons, self.holes
+
+    @property
+    def bonds(self) -> int:
+        """Two of its carriers that attract each other, less two that repel each other: i j - i(i-1)/2 - j(j-1)/2."""
+        i, j = self.carriers
+        return i * j - i * (i - 1) // 2 - j * (j - 1) // 2
 
     @property
     def charge(self) -> int:
@@ -149,6 +159,8 @@ class DotRates(NamedTuple):
     traps: Traps | None = None
     auger: Auger | None = None
     """Of dots with two places for each carrier; None where they have one."""
+    bound: Float[Array, "..."] | None = None
+    """exp(-E_b/kT) of the binding energy; None where carriers of a dot do not attract each other."""
 
     @property
     def total(self) -> Exchange:
@@ -189,9 +201,14 @@ class DotRates(NamedTuple):
             pairs[TRION_AUGER] = self.auger.trion, self.auger.trion_generation
             pairs[BIEXCITON_AUGER] = self.auger.biexciton, self.auger.biexciton_generation
         return tuple(
-            (_times(jump.factors[0], pairs[jump.name][0]), _times(jump.factors[1], pairs[jump.name][1]))
+            (_times(jump.factors[0], pairs[jump.name][0]), self._released(jump, pairs[jump.name][1]))
             for jump in self.jumps
         )
+
+    def _released(self, jump: Jump, rate: Array) -> Array:
+        """Backward, out of the bond that the jump has made."""
+        rate = _times(jump.factors[1], rate)
+        return rate if self.bound is None or not jump.binding else rate * self.bound**jump.binding
 
 
 def _places(auger: Auger | None) -> int:
@@ -224,7 +241,9 @@ def list_jumps(places: int, far: bool, trapped: bool) -> tuple[Jump, ...]:
     ) -> None:
         end = DotState(*(a + b for a, b in zip(start, change, strict=True)))
         if end in index:
-            jumps.append(Jump(name, host, index[start], index[end], pairs, factors))
+            # of a pair that recombines the energy of the exciton has it
+            binding = 0 if change[0] == change[1] else end.bonds - start.bonds
+            jumps.append(Jump(name, host, index[start], index[end], pairs, factors, binding))
 
     for part, names in enumerate((EXCHANGE, TUNNELLING) if far else (EXCHANGE,)):
         for trap in (0, 1) if trapped else (0,):
@@ -318,6 +337,8 @@ class DotEnsemble(eqx.Module):
     traps: Traps | None = None
     auger: Auger | None = None
     """Of dots with two places for each carrier; None where they have one."""
+    bound: Float[Array, "..."] | None = None
+    """exp(-E_b/kT) of the binding energy; None where carriers of a dot do not attract each other."""
     nonlocal_: bool = eqx.field(static=True, default=False)
     """Whether tunnelling carriers land where the barrier ends, and not where the dot is."""
 
@@ -384,7 +405,7 @@ class DotEnsemble(eqx.Module):
             far = exchange(site.n * jnp.exp(landing.electrons), site.p * jnp.exp(landing.holes), *escape[2:])
         here = exchange(site.n, site.p, *escape[:2])
         generation = self.recombination * self.thermal_ratio
-        return DotRates(here, far, self.recombination, generation, excitation, self.traps, self.auger)
+        return DotRates(here, far, self.recombination, generation, excitation, self.traps, self.auger, self.bound)
 
     def one_way(self, rates: DotRates, populations: Float[Array, "state ..."]) -> Float[Array, "2 jump ..."]:
         """Forward and backward rates of all jumps, cm^-3 s^-1."""
