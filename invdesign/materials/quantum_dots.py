@@ -180,7 +180,7 @@ class DotTraps(eqx.Module):
 
     def rates(self, dots: "Dots", kT: Float[Array, ""]) -> Traps:
         """Capture, and release into the levels of a dot, g exp(-depth/kT) of it: detailed balance within the dot."""
-        depth, level = dots.exciton_energy_eV / 2, self.level_eV
+        depth, level = dots.level_gap_eV / 2, self.level_eV
         electron, hole = 1 / self.electron_capture_time_s, 1 / self.hole_capture_time_s
         return Traps(
             electron,
@@ -311,6 +311,13 @@ class Dots(eqx.Module):
     exciton_shift_eV: Float[Array, ""] = quantity(
         "eV", lower=-0.3, upper=0.3, default=0.0, doc="calibration of the size law"
     )
+    exciton_binding_eV: Float[Array, ""] | None = quantity(
+        "eV",
+        lower=0,
+        upper=0.3,
+        default=None,
+        doc="attraction of an electron and a hole in the same dot, not in the size law, which is optical; null: none",
+    )
     lattice_constant_A: Float[Array, ""] = quantity(
         "angstrom", lower=1, default=5.936, doc="of the dots, for the misfit to the host"
     )
@@ -356,6 +363,16 @@ class Dots(eqx.Module):
         return 0.41 + 1 / (0.0252 * d**2 + 0.283 * d) + self.exciton_shift_eV
 
     @property
+    def level_gap_eV(self) -> Float[Array, ""]:
+        """Between the levels of a single electron and a single hole, E_x + E_b."""
+        binding = self.exciton_binding_eV
+        return self.exciton_energy_eV if binding is None else self.exciton_energy_eV + binding
+
+    def bound(self, kT: Float[Array, ""]) -> Float[Array, ""] | None:
+        """exp(-E_b/kT), or None where carriers of a dot do not attract each other."""
+        return None if self.exciton_binding_eV is None else jnp.exp(-self.exciton_binding_eV / kT)
+
+    @property
     def density_cm3(self) -> Float[Array, ""]:
         """Dots per volume, f/(pi d^3/6)."""
         return self.volume_fraction / (jnp.pi / 6 * (self.diameter_nm * CM_PER_NM) ** 3)
@@ -375,8 +392,8 @@ def in_local_field(dots: DotEnsemble, factor: Float[Array, ""]) -> DotEnsemble:
 class DotsInHost(Electrical):
     """Dots in a semiconducting host. The host carries the current; the dots absorb, emit, capture and store charge.
 
-    Energies obey one constraint, E_g = phi_e + phi_h + E_x: the hole offset is what remains. The confinement shift of
-    the dot is shared equally by its two levels.
+    Energies obey one constraint, E_g = phi_e + phi_h + E_x + E_b (E_b the binding of the exciton, if any): the hole
+    offset is what remains. The confinement shift of the dot is shared equally by its two levels.
     """
 
     kind: ClassVar[str] = "dots_in_host"
@@ -389,7 +406,7 @@ class DotsInHost(Electrical):
         """Electron and hole offsets (phi_e, phi_h)."""
         shift = self.dots.exciton_energy_eV - REFERENCE_EXCITON_EV
         electron = self.dots.electron_affinity_eV - 0.5 * shift - host.electron_affinity
-        return electron, host.band_gap - self.dots.exciton_energy_eV - electron
+        return electron, host.band_gap - self.dots.level_gap_eV - electron
 
     @property
     def misfit(self) -> Float[Array, ""] | None:
@@ -431,6 +448,7 @@ class DotsInHost(Electrical):
             escape(hole),
             None if dots.traps is None else dots.traps.rates(dots, kT),
             None if dots.multiple_carriers is None else dots.multiple_carriers.rates(dots, kT),
+            dots.bound(kT),
             None if dots.hopping is None else dots.hopping.rates(dots, electron, hole, kT),
             nonlocal_=self.tunnels_far,
         )

@@ -11,6 +11,10 @@ of the absorption of an empty dot: wherever hardly any dot holds a carrier, the 
 Three and four carriers recombine by the Auger effect besides: a carrier takes the energy of a pair and cools down in
 the dot.
 
+Where carriers of a dot attract and repel each other they do so by one binding energy per two of them (constant
+interaction): whatever the dot holds, a carrier is bound by that energy times the opposite charge that it finds, and a
+pair recombines with the energy of the exciton. Capture stays; what leaves is slower or faster by Boltzmann's factor.
+
 A dot with a trap has twice as many states, those with the trap empty and again with it full. The trap takes an electron
 from the dot (e -> 0 and X -> h, the trap fills) or a hole (h -> 0 and X -> e, it empties); its reverse jumps emit into
 the dot's own levels, and neither touches the host.
@@ -64,6 +68,12 @@ class DotState(NamedTuple):
     def carriers(self) -> tuple[int, int]:
         """Electrons and holes in its own levels."""
         return self.electrons, self.holes
+
+    @property
+    def bonds(self) -> int:
+        """Two of its carriers that attract each other, less two that repel each other: i j - i(i-1)/2 - j(j-1)/2."""
+        i, j = self.carriers
+        return i * j - i * (i - 1) // 2 - j * (j - 1) // 2
 
     @property
     def charge(self) -> int:
@@ -151,6 +161,8 @@ class DotRates(NamedTuple):
     traps: Traps | None = None
     auger: Auger | None = None
     """Of dots with two places for each carrier; None where they have one."""
+    bound: Float[Array, "..."] | None = None
+    """exp(-E_b/kT) of the binding energy; None where carriers of a dot do not attract each other."""
     crowding: tuple[Array, Array] | None = None
     """d ln(rates with other dots)/d(their level), of electrons and of holes."""
 
@@ -193,9 +205,14 @@ class DotRates(NamedTuple):
             pairs[TRION_AUGER] = self.auger.trion, self.auger.trion_generation
             pairs[BIEXCITON_AUGER] = self.auger.biexciton, self.auger.biexciton_generation
         return tuple(
-            (_times(jump.factors[0], pairs[jump.name][0]), _times(jump.factors[1], pairs[jump.name][1]))
+            (_times(jump.factors[0], pairs[jump.name][0]), self._released(jump, pairs[jump.name][1]))
             for jump in self.jumps
         )
+
+    def _released(self, jump: Jump, rate: Array) -> Array:
+        """Backward, out of the bond that the jump has made."""
+        rate = _times(jump.factors[1], rate)
+        return rate if self.bound is None or not jump.binding else rate * self.bound**jump.binding
 
 
 def _places(auger: Auger | None) -> int:
@@ -228,7 +245,9 @@ def list_jumps(places: int, far: tuple[str, str] | None, trapped: bool) -> tuple
     ) -> None:
         end = DotState(*(a + b for a, b in zip(start, change, strict=True)))
         if end in index:
-            jumps.append(Jump(name, host, index[start], index[end], pairs, factors))
+            # of a pair that recombines the energy of the exciton has it
+            binding = 0 if change[0] == change[1] else end.bonds - start.bonds
+            jumps.append(Jump(name, host, index[start], index[end], pairs, factors, binding))
 
     for part, names in enumerate((EXCHANGE,) if far is None else (EXCHANGE, far)):
         for trap in (0, 1) if trapped else (0,):
@@ -322,6 +341,8 @@ class DotEnsemble(eqx.Module):
     traps: Traps | None = None
     auger: Auger | None = None
     """Of dots with two places for each carrier; None where they have one."""
+    bound: Float[Array, "..."] | None = None
+    """exp(-E_b/kT) of the binding energy; None where carriers of a dot do not attract each other."""
     hopping: Hopping | None = None
     """None: carriers move in the host alone."""
     nonlocal_: bool = eqx.field(static=True, default=False)
@@ -402,7 +423,8 @@ class DotEnsemble(eqx.Module):
                 far, crowding = self._with_neighbours(self.hopping, n / free[0], p / free[1])
         here = exchange(site.n, site.p, *escape[:2])
         generation = self.recombination * self.thermal_ratio
-        return DotRates(here, far, self.recombination, generation, excitation, self.traps, self.auger, crowding)
+        inside = excitation, self.traps, self.auger, self.bound
+        return DotRates(here, far, self.recombination, generation, *inside, crowding)
 
     @property
     def _shares(self) -> Float[Array, "size 1 edge"] | None:

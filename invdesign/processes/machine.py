@@ -31,6 +31,8 @@ class Jump(NamedTuple):
     """Pairs that recombine per forward step."""
     factors: tuple[float, float] = (1, 1)
     """Of the forward and the backward rate, over those that all jumps of this name have in common."""
+    binding: int = 0
+    """Binding energies that the dot gains per forward step."""
 
 
 class Cycles(NamedTuple):

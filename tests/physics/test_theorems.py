@@ -73,7 +73,9 @@ DEVICES = {
     "dots of two sizes in two local fields": lambda: dot_diode(
         sizes=2, dots={"field_classes": 2, "field_dispersion": 0.25}
     ),
-    "dots, a tenth of them with traps": lambda: dot_diode(traps=traps(0.1)),
+    "dots that bind excitons, a tenth of them with traps": lambda: dot_diode(
+        traps=traps(0.1), dots={"exciton_binding_eV": 0.06}
+    ),
     "dots, carriers land behind the barrier of the near field": lambda: dot_diode(
         absorber_nm=60.0, series_ohm=1e3, tunnelling=Nonlocal(), dots={"geometry": Sphere(barrier="near_field")}
     ),

@@ -23,8 +23,11 @@ DIODES = {
         dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), dots={"geometry": Sphere(barrier="near_field")}
     ),
     "traps, landing behind the barrier": partial(dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), traps=traps()),
-    "two places for each carrier, landing behind the barrier": partial(
-        dot_diode, absorber_nm=20.0, tunnelling=Nonlocal(), dots={"multiple_carriers": MultipleCarriers()}
+    "two places for each carrier that bind, landing behind the barrier": partial(
+        dot_diode,
+        absorber_nm=20.0,
+        tunnelling=Nonlocal(),
+        dots={"multiple_carriers": MultipleCarriers(), "exciton_binding_eV": 0.06},
     ),
     "hopping": partial(dot_diode, dots={"hopping": DotHopping()}),
     "hopping between two sizes with traps": partial(

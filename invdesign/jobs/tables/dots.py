@@ -62,9 +62,9 @@ def capture(run: Simulation) -> Table | None:
 
 TABLES: dict[str, About] = {
     "rates": About(
-        "emission of one dot over (thermionic) and through (field emission) the barrier, and capture of one free "
-        "carrier; the field's enhancement multiplies capture too, which keeps detailed balance; where tunnelling is "
-        "nonlocal its part captures carriers elsewhere, and is left out",
+        "emission of a carrier alone in its dot over (thermionic) and through (field emission) the barrier, and "
+        "capture of one free carrier; the field's enhancement multiplies capture too, which keeps detailed balance; "
+        "where tunnelling is nonlocal its part captures carriers elsewhere, and is left out",
         "layer, field_V_per_cm (mean field), electron_thermionic_per_s, electron_field_emission_per_s, "
         "electron_capture_per_s, and the same for holes",
         rates,

@@ -74,8 +74,8 @@ TABLES: dict[str, About] = {
         "electron_quasi_fermi_eV, hole_quasi_fermi_eV, field_V_per_cm (along +x), electron_density_cm3, "
         "hole_density_cm3, dot_empty, dot_electron, dot_hole, dot_exciton (probabilities, nan where there are no dots; "
         "with multiple_carriers also dot_two_electrons, dot_two_holes, dot_negative_trion, dot_positive_trion, "
-        "dot_biexciton); with hopping also dots_electron_quasi_fermi_eV, dots_hole_quasi_fermi_eV (of carriers that hop "
-        "between dots; nan where none do)",
+        "dot_biexciton); with hopping also dots_electron_quasi_fermi_eV, dots_hole_quasi_fermi_eV (of carriers that "
+        "hop between dots; nan where none do)",
         bands,
     ),
     "absorptance": About(
