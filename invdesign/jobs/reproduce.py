@@ -7,9 +7,8 @@ the same device with a few numbers changed, each to keep the other side of a con
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +18,18 @@ from invdesign.analyses.readout import Readout
 from invdesign.device.device import Device
 from invdesign.jobs import data
 from invdesign.jobs.measures import INPUTS, LACKS, MEASURES, MISSING
-from invdesign.jobs.reproduction import Solved, bleaches, compare, films, local_fields, read_by, solve
-from invdesign.jobs.settings import ReproduceSettings
+from invdesign.jobs.reproduction import (
+    Compared,
+    Solved,
+    bleaches,
+    compare,
+    compared_by,
+    films,
+    local_fields,
+    solve,
+    solved_by,
+)
+from invdesign.jobs.settings import Alternative, ReproduceSettings
 from invdesign.jobs.simulate import SCHEMA, warnings as limits_of_the_model
 from invdesign.jobs.tables import TABLES, all_tables
 from invdesign.jobs.tables.common import Table, dotted
@@ -30,7 +39,7 @@ from invdesign.report.reproduction import write as write_report
 from invdesign.results import Status
 from invdesign.run.folder import RESULT, RunFolder
 from invdesign.run.progress import Reporter
-from invdesign.schema import InputError, altered, write
+from invdesign.schema import InputError, altered
 
 MET, NOT_MET, NOT_IN_MODEL = "met", "not met", "not in the model"
 MOST_AT_ONCE = 4
@@ -48,6 +57,19 @@ OWN_TABLES = {
 }
 
 
+class Setup(NamedTuple):
+    """A device, the instrument that reads it, and the devices it is compared with."""
+
+    device: Device
+    readout: Readout
+    compared: Mapping[str, Device]
+
+    @property
+    def devices(self) -> dict[str, Device]:
+        """All of them by their keys in the settings."""
+        return {"device": self.device} | {f"compared.{name}": device for name, device in self.compared.items()}
+
+
 class Answer(NamedTuple):
     """What the model says to one statement."""
 
@@ -63,12 +85,10 @@ class Answer(NamedTuple):
 def check(settings: ReproduceSettings) -> None:
     """Raise `InputError` for a device or an alternative that the statements cannot be asked."""
     _require_dots("device", settings.device)
-    others = alternatives(settings)
-    readouts(settings)
-    for name, device in others.items():
-        _require_dots(f"alternatives.{name}.device", device)
-    devices = {"device": settings.device} | {f"compared.{name}": device for name, device in settings.compared.items()}
-    devices |= {f"alternatives.{name}.device": device for name, device in others.items()}
+    devices = stated(settings).devices
+    for name, setup in alternatives(settings).items():
+        _require_dots(f"alternatives.{name}.device", setup.device)
+        devices |= {f"alternatives.{name}.{key}": device for key, device in setup.devices.items()}
     for key, device in devices.items():
         data.require(device, {key: np.array([SHORTEST_NM, LONGEST_NM])})
 
@@ -78,23 +98,32 @@ def _require_dots(key: str, device: Device) -> None:
         raise InputError(f"{key}: no layer has dots in a host, which the statements are about")
 
 
-def alternatives(settings: ReproduceSettings) -> dict[str, Device]:
-    """The device with the changes of every alternative. Raises `InputError`."""
-    changed = {}
-    for name, one in settings.alternatives.items():
-        try:
-            changed[name] = altered(settings.device, one.device, f"alternatives.{name}.device")
-        except InputError as error:
-            raise InputError(f"{error} (~alternatives leaves the alternatives out)") from None
-    return changed
+def stated(settings: ReproduceSettings) -> Setup:
+    """What the settings state without any alternative."""
+    return Setup(settings.device, settings.readout, settings.compared)
 
 
-def readouts(settings: ReproduceSettings) -> dict[str, Readout]:
-    """The readout with the changes of every alternative. Raises `InputError`."""
-    return {
-        name: altered(settings.readout, one.readout, f"alternatives.{name}.readout", Readout)
-        for name, one in settings.alternatives.items()
+def alternatives(settings: ReproduceSettings) -> dict[str, Setup]:
+    """The setup as every alternative changes it; what one leaves alone is the same object. Raises `InputError`."""
+    return {name: _alternative(name, one, stated(settings)) for name, one in settings.alternatives.items()}
+
+
+def _alternative(name: str, one: Alternative, setup: Setup) -> Setup:
+    path = f"alternatives.{name}"
+    unknown = [other for other in one.compared if other not in setup.compared]
+    if setup.compared and unknown:  # without any (~compared) nothing is compared in alternatives either
+        allowed = ", ".join(setup.compared)
+        raise InputError(f"{path}.compared.{unknown[0]}: no such device in compared; allowed: {allowed}")
+    try:
+        device = altered(setup.device, one.device, f"{path}.device") if one.device else setup.device
+    except InputError as error:
+        raise InputError(f"{error} (~alternatives leaves the alternatives out)") from None
+    readout = altered(setup.readout, one.readout, f"{path}.readout", Readout) if one.readout else setup.readout
+    compared = {
+        other: altered(same, one.compared[other], f"{path}.compared.{other}") if one.compared.get(other) else same
+        for other, same in setup.compared.items()
     }
+    return Setup(device, readout, compared)
 
 
 def run(settings: ReproduceSettings, folder: RunFolder | None, console: Console) -> int:
@@ -104,12 +133,12 @@ def run(settings: ReproduceSettings, folder: RunFolder | None, console: Console)
     if folder is None:
         console.print(
             f"{settings.device.name} against {len(paper)} statements of {SOURCE}, with {len(others)} alternatives and "
-            f"{len(settings.compared)} comparison devices\nestimated time: 8 min on two cores, compilation included "
-            "(5 min when the compile cache is filled); nothing was written",
+            f"{len(settings.compared)} comparison devices\nestimated time: 10 min on two cores, compilation included "
+            "(6 min when the compile cache is filled); nothing was written",
             soft_wrap=True,
         )
         return 0
-    solved, by_alternative = _solve(settings, others, console)
+    solved, by_alternative = _solve(stated(settings), others, console)
     answers = {name: answer(row, solved) for name, row in paper.items()}
     other_answers = {
         name: {each: answer(row, one) for each, row in paper.items()} for name, one in by_alternative.items()
@@ -127,36 +156,44 @@ def run(settings: ReproduceSettings, folder: RunFolder | None, console: Console)
     return 0 if result["status"] != "failed" else 1
 
 
-def _solve(
-    settings: ReproduceSettings, others: Mapping[str, Device], console: Console
-) -> tuple[Solved, dict[str, Solved]]:
+def _solve(setup: Setup, others: Mapping[str, Setup], console: Console) -> tuple[Solved, dict[str, Solved]]:
     """The device and its alternatives, with the comparison devices as the instrument of each reads them.
 
     Several at a time: a solve keeps one core busy, and compiled programs are shared.
     """
-    instruments = readouts(settings)
-    tasks: dict[str, Callable[[], Any]] = {"device": partial(solve, settings.device, settings.readout)}
-    tasks |= {f"compared.{name}": partial(compare, one, settings.readout) for name, one in settings.compared.items()}
-    tasks |= {f"alternatives.{name}": partial(solve, one, instruments[name]) for name, one in others.items()}
-    done: dict[str, Any] = {}
+    names: dict[Future, str] = {}
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_AT_ONCE))
-    with Reporter(console, "devices solved", len(tasks)) as reporter:
+
+    def start(name: str, task: Any, *arguments: Any) -> Future:
+        future = pool.submit(task, *arguments)
+        names[future] = name
+        return future
+
+    def alternative(other: Setup) -> Solved:
+        """What it leaves alone is waited for, which started before it."""
+        same = other.device is setup.device
+        solved = solved_by(device.result(), other.readout) if same else solve(other.device, other.readout)
+        return dataclasses.replace(solved, compared={name: comparison(name, other) for name in other.compared})
+
+    def comparison(name: str, other: Setup) -> Compared:
+        if other.compared[name] is setup.compared[name]:
+            return compared_by(compared[name].result(), other.compared[name], other.readout)
+        return compare(other.compared[name], other.readout)
+
+    with Reporter(console, "devices solved", 1 + len(setup.compared) + len(others)) as reporter:
         try:
-            names = {pool.submit(task): name for name, task in tasks.items()}
-            for future in as_completed(names):
-                done[names[future]] = future.result()
-                reporter.update(len(done), solved=names[future])
+            device = start("device", solve, setup.device, setup.readout)
+            compared = {
+                name: start(f"compared.{name}", compare, one, setup.readout) for name, one in setup.compared.items()
+            }
+            solved = {name: start(f"alternatives.{name}", alternative, other) for name, other in others.items()}
+            for done, future in enumerate(as_completed(names), start=1):
+                future.result()
+                reporter.update(done, solved=names[future])
         finally:
             pool.shutdown(cancel_futures=True)
-    compared = {name: done[f"compared.{name}"] for name in settings.compared}
-
-    def with_compared(solved: Solved, readout: Readout) -> Solved:
-        same = write(readout) == write(settings.readout)
-        read = compared if same else {n: read_by(compared[n], one, readout) for n, one in settings.compared.items()}
-        return dataclasses.replace(solved, compared=read)
-
-    alternative = {name: with_compared(done[f"alternatives.{name}"], instruments[name]) for name in others}
-    return with_compared(done["device"], settings.readout), alternative
+    first = dataclasses.replace(device.result(), compared={name: one.result() for name, one in compared.items()})
+    return first, {name: one.result() for name, one in solved.items()}
 
 
 def answer(row: Statement, solved: Solved) -> Answer:
@@ -230,7 +267,8 @@ def summary(
             name: {
                 "reason": settings.alternatives[name].reason,
                 "changes": dict(_leaves(settings.alternatives[name].device))
-                | dict(_leaves(settings.alternatives[name].readout, "readout")),
+                | dict(_leaves(settings.alternatives[name].readout, "readout"))
+                | dict(_leaves(settings.alternatives[name].compared, "compared")),
                 "gains": [row for row in paper if found[row].met and not answers[row].met],
                 "loses": [row for row in paper if answers[row].met and not found[row].met],
             }

@@ -84,6 +84,8 @@ class Linearity:
 class Compared:
     """Another device at `READ_BIAS_V`; nan where its solve has failed."""
 
+    readout: Readout
+    """The instrument that has read it."""
     dark_current_density_A_per_cm2: float
     detectivity_Jones: Mapping[float, float]
     """By wavelength, nm."""
@@ -183,9 +185,7 @@ def solve(device: Device, readout: Readout) -> Solved:
 
     Devices of the same structure share their compiled programs.
     """
-    ask = dataclasses.replace(ASK, readout=readout)
-    run = simulate(device, ask)
-    cold = simulate(dataclasses.replace(device, temperature_K=device.temperature_K - COOLING_K), ask)
+    run, cold = _simulated(device, readout)
     tables = {name: table for name, make in TABLES.items() if (table := make(run)) is not None}
     switched = followed_pulse(device, READ_BIAS_V, LASER_NM, ASK.irradiance_W_per_cm2, SWITCHED_S, ASK.load_ohm)
     solved = Solved(run, cold, linearity(device), {}, tables, switched, {})
@@ -245,18 +245,35 @@ def _read(device: Device, readout: Readout) -> tuple[float, dict[float, float]]:
     return abs(float(density)), dict(zip((EXCITON_NM, RED_NM), map(float, detectivity), strict=True))
 
 
+def solved_by(solved: Solved, readout: Readout) -> Solved:
+    """The same device read by another instrument, which currents, spectra and transients do not depend on."""
+    if readout is solved.run.ask.readout:
+        return solved
+    run, cold = _simulated(solved.device, readout)
+    return dataclasses.replace(solved, run=run, cold=cold)
+
+
+def _simulated(device: Device, readout: Readout) -> tuple[Simulation, Simulation]:
+    """Before and after cooling."""
+    ask = dataclasses.replace(ASK, readout=readout)
+    cold = dataclasses.replace(device, temperature_K=device.temperature_K - COOLING_K)
+    return simulate(device, ask), simulate(cold, ask)
+
+
 def compare(device: Device, readout: Readout) -> Compared:
     """What rows ask of a comparison device, read by the same instrument."""
     thickness_nm = max(float(device.layers[name].thickness_nm) for name in device.active)
     rest, strong = (_pumped(device, BLEACHING_NM, bias) for bias in (0.0, PULSE_FIELD * 0.1 * thickness_nm))
     times = np.concatenate([[0.0], rest.transient.time_s])
     lives = [float(decay(times, one.bleaches[1]).one_over_e_s) for one in (rest, strong)]
-    return Compared(*_read(device, readout), lives[1] / lives[0])
+    return Compared(readout, *_read(device, readout), lives[1] / lives[0])
 
 
-def read_by(compared: Compared, device: Device, readout: Readout) -> Compared:
+def compared_by(compared: Compared, device: Device, readout: Readout) -> Compared:
     """A comparison device read by another instrument, which only its detectivity depends on."""
-    return dataclasses.replace(compared, detectivity_Jones=_read(device, readout)[1])
+    if readout is compared.readout:
+        return compared
+    return dataclasses.replace(compared, readout=readout, detectivity_Jones=_read(device, readout)[1])
 
 
 # --- reading curves ------------------------------------------------------------------------------------------------

@@ -186,12 +186,15 @@ def _check_variable(root: eqx.Module, group: str, name: str, variables: Mapping[
 
 
 class Alternative(eqx.Module):
-    """The same device, or the same instrument, with some of its numbers changed."""
+    """The same device, instrument and comparison devices, with some of their numbers changed."""
 
     device: dict[str, Any] = eqx.field(
         default_factory=dict, metadata=dict(doc="keys of the device that differ, as in its YAML")
     )
     readout: dict[str, Any] = eqx.field(default_factory=dict, metadata=dict(doc="keys of the readout that differ"))
+    compared: dict[str, dict[str, Any]] = eqx.field(
+        default_factory=dict, metadata=dict(doc="keys of the devices to compare with that differ, by their names")
+    )
     reason: str = setting(default="", doc="what it is for")
 
 

@@ -426,9 +426,7 @@ def _log_densities(
     return (bulk.log_nc + in_band[0], bulk.log_nv + in_band[1]), degenerate
 
 
-def _levels(
-    bulk: Bulk, kT: Float[Array, ""], x: Float[Array, "3 *any"], v: Float[Array, ""]
-) -> Float[Array, "2 *any"]:
+def _levels(bulk: Bulk, kT: Float[Array, ""], x: Float[Array, "3 *any"], v: Float[Array, ""]) -> Float[Array, "2 *any"]:
     """How far quasi-Fermi levels of electrons and holes are within their band, over kT."""
     psi, phi_n, phi_p = x
     affinity, gap = bulk.electron_affinity / kT, bulk.band_gap / kT

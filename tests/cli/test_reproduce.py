@@ -130,12 +130,15 @@ def test_the_packaged_alternatives_can_be_read_and_differ():
     reproduce.check(settings)
     others = reproduce.alternatives(settings)
     assert set(others) == set(settings.alternatives) and all(one.reason for one in settings.alternatives.values())
-    assert float(others["thick_gold"].layers["Au"].thickness_nm) == 200
-    assert others["slab"].layers["QDiP"].material.dots.geometry.kind == "slab"
-    instruments = reproduce.readouts(settings)
-    assert float(instruments["drift"].corner_exponent) == 1.95
-    assert float(instruments["drift"].current_noise_A_per_rtHz) == 3e-14
-    assert instruments["slab"].kind == "noiseless" and float(instruments["slab"].illuminated_area_cm2) == 0.049
+    assert float(others["thick_gold"].device.layers["Au"].thickness_nm) == 200
+    assert others["slab"].device.layers["QDiP"].material.dots.geometry.kind == "slab"
+    assert float(others["drift"].readout.corner_exponent) == 1.95
+    assert float(others["drift"].readout.current_noise_A_per_rtHz) == 3e-14
+    assert others["slab"].readout.kind == "noiseless" and float(others["slab"].readout.illuminated_area_cm2) == 0.049
+    pure = others["pure_films"]
+    assert pure.device is settings.device and pure.readout is settings.readout
+    assert float(pure.compared["cqd_only"].layers["QDiP"].material.electron_mobility_cm2_per_Vs) == 1e-3
+    assert float(others["slab"].compared["cqd_only"].layers["QDiP"].material.electron_mobility_cm2_per_Vs) == 1e-2
 
 
 def test_two_runs_can_be_compared(tmp_path, capsys):
@@ -157,6 +160,14 @@ def test_two_runs_can_be_compared(tmp_path, capsys):
         ),
         (["alternatives.slab.device.colour=red"], "alternatives.slab.device.colour is not a known key"),
         (["alternatives.drift.readout.corner_exponent=9"], "alternatives.drift.readout.corner_exponent=9: must be"),
+        (
+            ["alternatives.mine.compared.silicon_pn.name=mine"],
+            "alternatives.mine.compared.silicon_pn: no such device in compared; allowed: cqd_only, perovskite_only",
+        ),
+        (
+            ["alternatives.mine.compared.cqd_only.colour=red"],
+            "alternatives.mine.compared.cqd_only.colour is not a known key",
+        ),
         (["alternatives.mine.device=3"], "alternatives.mine.device=3: must be a group"),
     ],
 )
