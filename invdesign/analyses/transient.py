@@ -97,14 +97,13 @@ def _with_pairs(system: System, moment: Moment, pairs: Float[Array, " node"]) ->
     return jax.lax.fori_loop(0, FILLING_ITERATIONS if degenerate else 1, fill, moment.u)
 
 
-def _prepared(
-    device: Device, voltage_V: Float[Array, ""] | float, load_ohm: Float[Array, ""] | float
+def _at_rest_in_circuit(
+    system: System, light: Light, voltage_V: Float[Array, ""], load_ohm: Float[Array, ""]
 ) -> tuple[System, Target, Moment, Bool[Array, ""]]:
-    """The device in its circuit at rest under its own light, its ions standing still from then on."""
-    system, light = under_own_light(device)
+    """A device in its circuit at rest under its own light, its ions standing still from then on."""
     resistance = system.series_resistance_ohm + load_ohm
     system = eqx.tree_at(lambda s: s.series_resistance_ohm, system, resistance)
-    target = Target(jnp.asarray(voltage_V, jnp.float64) / system.kT, light)
+    target = Target(voltage_V / system.kT, light)
     outcome = reach(system, target)
     system = freeze(system, outcome.state)
     return system, target, at_rest(system, outcome.state, light), outcome.converged
@@ -159,14 +158,37 @@ def excite(
     load_ohm: Float[Array, ""] | float = 0.0,
     settings: Settings = DEFAULTS,
 ) -> Response:
-    """Light on a device that was stationary: the current into its circuit, and the occupation of its levels.
+    """Light on a device that was stationary: the current into its circuit, and the occupation of its levels. Compiled.
 
     `load_ohm` is in series with the device, besides its own series resistance; the voltage (forward positive) stands
     across all. Absorption is that of the empty device; only filling of the dots limits that of a pump (see `pumped`).
     A probe is taken not to disturb. Ends of a square shape must be among the times (ascending, s).
     """
-    system, target, rest, converged = _prepared(device, voltage_V, load_ohm)
-    per_joule = light_of(device, light.wavelength_nm[None], jnp.ones(()))
+    return _follow(*_lit(device, light.wavelength_nm), number(voltage_V), light, times_s, number(load_ohm), settings)
+
+
+@eqx.filter_jit
+def _lit(device: Device, wavelength_nm: Float[Array, ""]) -> tuple[System, Light, Light, Float[Array, "2 edge"]]:
+    """What an experiment has to know of a device: its equations, its own light, photons (cm^-2) of one J/cm^2 more, and
+    its active layers. A program of its own, so that devices of other materials share that of the experiment."""
+    system, own = under_own_light(device)
+    return system, own, light_of(device, wavelength_nm[None], jnp.ones(())), _active_halves(device, system)
+
+
+@eqx.filter_jit
+def _follow(
+    system: System,
+    own: Light,
+    per_joule: Light,
+    active: Float[Array, "2 edge"],
+    voltage_V: Float[Array, ""],
+    light: Excitation,
+    times_s: Float[Array, " time"],
+    load_ohm: Float[Array, ""],
+    settings: Settings,
+) -> Response:
+    """`excite` a device of which that much is known."""
+    system, target, rest, converged = _at_rest_in_circuit(system, own, voltage_V, load_ohm)
     pump, more = (
         jax.tree.map(lambda photons, size=size: size * photons, per_joule)
         for size in (light.fluence_J_per_cm2, light.irradiance_W_per_cm2)
@@ -174,7 +196,7 @@ def excite(
     start = pumped(system, rest, pump)
     drive = Drive(target, Target(jnp.zeros(()), more), light.shape)
     run = integrate(system, start, drive, times_s, settings, converged)
-    active, per_end = _active_halves(device, system), dots_per_end(system)
+    per_end = dots_per_end(system)
 
     def levels(moment: Moment) -> Float[Array, "2"]:
         sites = [edge.site for edge in edge_states(system, moment.u, moment.v)]
@@ -191,9 +213,6 @@ def excite(
     return Response(run, rest_A, dots, host, levels(start) - before)
 
 
-_excite = eqx.filter_jit(excite)
-
-
 # --- for users ---------------------------------------------------------------------------------------------------
 
 
@@ -207,9 +226,9 @@ def light_pulse(
     load_ohm: Float[Array, ""] | float = 0.0,
     settings: Settings = DEFAULTS,
 ) -> Response:
-    """Light of one wavelength in a shape of time, from the stationary state without it: `excite`, compiled."""
+    """`excite` by light of one wavelength in a shape of time."""
     light = Excitation(wavelength_nm, irradiance_W_per_cm2=irradiance_W_per_cm2, shape=shape)
-    return _excite(device, number(voltage_V), light, times_s, number(load_ohm), settings)
+    return excite(device, voltage_V, light, times_s, load_ohm, settings)
 
 
 def transient_absorption(
@@ -221,9 +240,9 @@ def transient_absorption(
     load_ohm: Float[Array, ""] | float = 0.0,
     settings: Settings = DEFAULTS,
 ) -> Response:
-    """A short pump on a stationary device: `excite`, compiled. It shares the program of square pulses."""
+    """`excite` by a short pump, which shares the program of square pulses."""
     light = Excitation(pump_wavelength_nm, fluence_J_per_cm2)
-    return _excite(device, number(voltage_V), light, times_s, number(load_ohm), settings)
+    return excite(device, voltage_V, light, times_s, load_ohm, settings)
 
 
 # --- times of rise and decay -------------------------------------------------------------------------------------

@@ -7,18 +7,15 @@ devices.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from invdesign.analyses.operating_point import OperatingPoint, operate
 from invdesign.analyses.readout import Noiseless, Readout
 from invdesign.analyses.transient import Response as TimeResponse, decay
 from invdesign.device.device import Device
-from invdesign.device.illumination import Monochromatic
 from invdesign.figures.registry import characterise
 from invdesign.jobs.simulation import (
     COMPARED_WAVELENGTH_NM,
@@ -26,6 +23,7 @@ from invdesign.jobs.simulation import (
     Simulation,
     followed_pulse,
     followed_pump,
+    light_series,
     simulate,
 )
 from invdesign.jobs.tables.common import Table, dotted, stacked
@@ -100,7 +98,7 @@ class Solved:
 
     run: Simulation
     cold: Simulation
-    """After cooling."""
+    """After cooling; without bandwidths."""
     linearity: Linearity
     compared: Mapping[str, Compared]
     tables: Mapping[str, Table]
@@ -188,7 +186,7 @@ def solve(device: Device, readout: Readout) -> Solved:
     run, cold = _simulated(device, readout)
     tables = {name: table for name, make in TABLES.items() if (table := make(run)) is not None}
     switched = followed_pulse(device, READ_BIAS_V, LASER_NM, ASK.irradiance_W_per_cm2, SWITCHED_S, ASK.load_ohm)
-    solved = Solved(run, cold, linearity(device), {}, tables, switched, {})
+    solved = Solved(run, cold, linearity(run), {}, tables, switched, {})
     strong = crossing(solved.reverse_bias_V, solved.film_field_MV_per_cm, PULSE_FIELD)
     biases = {0.0: 0.0} | ({PULSE_FIELD: strong} if np.isfinite(strong) else {})
     pumped = {(pump, field): _pumped(device, pump, bias) for pump in FLUENCE for field, bias in biases.items()}
@@ -206,30 +204,11 @@ def _pumped(device: Device, pump_nm: float, reverse_bias_V: float) -> TimeRespon
 # --- light levels and other devices --------------------------------------------------------------------------------
 
 
-@jax.jit
-def _light_series(
-    device: Device, reverse_bias_V: Float[Array, ""], irradiance: Float[Array, " level"]
-) -> tuple[Array, Array, Array]:
-    """Dark current (A), and lit currents with whether they were solved; each level starts from the one before."""
-
-    def step(warm: Any, level: Array) -> tuple[Any, tuple[Array, Array]]:
-        light = Monochromatic(wavelength_nm=jnp.asarray(LASER_NM), irradiance_W_per_cm2=level)
-        point = operate(dataclasses.replace(device, illumination=light), -reverse_bias_V, warm=warm)
-        kept = jax.tree.map(lambda new, old: jnp.where(point.converged, new, old), point.state, warm)
-        return kept, (point.current_A, point.converged)
-
-    dark: OperatingPoint = operate(device, -reverse_bias_V)
-    currents, solved = jax.lax.scan(step, dark.state, irradiance)[1]
-    return dark.current_A, currents, solved & dark.converged
-
-
-def linearity(device: Device) -> Linearity:
+def linearity(run: Simulation) -> Linearity:
     """Responsivity to steady laser light, from the weakest to the strongest."""
-    light = IRRADIANCE_W_PER_CM2
-    bias = jnp.asarray(READ_BIAS_V)
-    dark, lit, solved = (np.asarray(part) for part in _light_series(device, bias, jnp.asarray(light)))
-    power = light * float(device.area_cm2)
-    return Linearity(light, np.where(solved, (dark - lit) / power, np.nan))
+    dark, *lit = light_series(run, READ_BIAS_V, LASER_NM, IRRADIANCE_W_PER_CM2)
+    power = IRRADIANCE_W_PER_CM2 * float(run.device.area_cm2)
+    return Linearity(IRRADIANCE_W_PER_CM2, (dark - np.asarray(lit)) / power)
 
 
 @jax.jit
@@ -257,7 +236,7 @@ def _simulated(device: Device, readout: Readout) -> tuple[Simulation, Simulation
     """Before and after cooling."""
     ask = dataclasses.replace(ASK, readout=readout)
     cold = dataclasses.replace(device, temperature_K=device.temperature_K - COOLING_K)
-    return simulate(device, ask), simulate(cold, ask)
+    return simulate(device, ask), simulate(cold, dataclasses.replace(ask, bandwidth=False))
 
 
 def compare(device: Device, readout: Readout) -> Compared:

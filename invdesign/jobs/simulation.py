@@ -1,7 +1,8 @@
 """One device, simulated as asked: all biases in the dark and in the light, and the response to them.
 
 Two programs are compiled, whatever is asked: one that walks through all biases in the dark and in the light, and one
-that takes an operating point and a frequency to admittance, noise and the response to every wavelength.
+that takes an operating point and a frequency to admittance, noise and the response to every wavelength. The first one
+knows only the equations of a device, which materials of different kinds have in common.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ from invdesign.jobs.data import optical_models
 from invdesign.jobs.settings import Pump
 from invdesign.materials.optical import extrapolated
 from invdesign.results import Status
-from invdesign.solve.assembly import Light, balance, edge_states, mean_populations
+from invdesign.solve.assembly import Light, System, balance, edge_states, mean_populations
 from invdesign.solve.newton import Outcome, State, Target, current_A, equilibrium_guess
 from invdesign.solve.stepping import Settings, Square
 
@@ -51,6 +52,8 @@ class Ask:
     irradiance_W_per_cm2: float
     """Monochromatic light of a pulse, and of the lit curves unless the device has its own illumination."""
     readout: Readout
+    bandwidth: bool = True
+    """Whether the 3-dB frequencies are sought, which takes most of the frequencies; nan if not."""
     pulse_s: float | None = None
     """Length of a square pulse of that light, which comes on top of the device's own; None: no pulse."""
     pumps: Mapping[str, Pump] = dataclasses.field(default_factory=dict)
@@ -77,10 +80,12 @@ class Point(eqx.Module):
     profile: dict[str, Array]
 
 
+_prepare = eqx.filter_jit(prepare)
+
+
 @jax.jit
-def _solve(device: Device, full: Light, voltage_V: Float[Array, " point"], scale: Float[Array, " point"]) -> Point:
+def _solve(system: System, full: Light, voltage_V: Float[Array, " point"], scale: Float[Array, " point"]) -> Point:
     """Operating points along lists of voltages and of multiples of a light, each from the one before."""
-    system = prepare(device)
 
     def step(state: State, at: tuple[Array, Array]) -> tuple[State, Point]:
         voltage, part = at
@@ -113,6 +118,7 @@ def _solve(device: Device, full: Light, voltage_V: Float[Array, " point"], scale
 @jax.jit
 def _respond(
     device: Device,
+    system: System,
     optical: Absorption,
     light: Light,
     states: State,
@@ -122,8 +128,7 @@ def _respond(
     load_ohm: Float[Array, ""],
     readout: Readout,
 ) -> dict[str, Any]:
-    """Linear response of operating points, each at one frequency. The bandwidth is left to `bandwidths`."""
-    system = prepare(device)
+    """Linear response of operating points, each at one frequency. The bandwidth is left to `_bandwidths`."""
 
     def row(at: tuple[State, Array, Array, Array]) -> dict[str, Any]:
         state, voltage, frequency, dark_current = at
@@ -245,7 +250,8 @@ def simulate(device: Device, ask: Ask) -> Simulation:
     path, back = voltage[order], np.argsort(order)
     count = len(voltage)
     scale = np.repeat([0.0, 1.0], count)
-    points = jax.tree.map(np.asarray, _solve(device, light, jnp.asarray(np.tile(path, 2)), jnp.asarray(scale)))
+    system = _prepare(device)
+    points = jax.tree.map(np.asarray, _solve(system, light, jnp.asarray(np.tile(path, 2)), jnp.asarray(scale)))
     dark_raw, lit_raw = (
         jax.tree.map(lambda x, h=half: x[h * count : (h + 1) * count][back], points) for half in (0, 1)
     )
@@ -259,7 +265,7 @@ def simulate(device: Device, ask: Ask) -> Simulation:
         states = jax.tree.map(lambda x: jnp.asarray(x[at]), own.state)
         points = [jnp.asarray(x) for x in (voltage[at], frequency, dark.current_A[at])]
         load = jnp.asarray(ask.load_ohm, jnp.float64)
-        rows = _respond(device, optical, steady, states, *points, load, ask.readout)
+        rows = _respond(device, system, optical, steady, states, *points, load, ask.readout)
         failed = own.status[at] != Status.CONVERGED
         return Response(reverse_bias, frequency, jax.tree.map(lambda x: _hide(np.asarray(x), failed), rows))
 
@@ -279,7 +285,8 @@ def simulate(device: Device, ask: Ask) -> Simulation:
         cut = jax.tree.map(lambda x: x[begin:end], first.numbers)
         return Response(first.reverse_bias_V[begin:end], first.frequency_Hz[begin:end], cut)
 
-    bandwidth, level = _bandwidths(respond, biases, rows)
+    unknown = np.full(len(biases), np.nan)
+    bandwidth, level = _bandwidths(respond, biases, rows) if ask.bandwidth else (unknown, unknown)
     return Simulation(
         device,
         ask,
@@ -301,10 +308,33 @@ def _light(device: Device, ask: Ask, optical: Absorption) -> Light:
     """Light of the lit curves: the device's own, else monochromatic at the wavelength of interest."""
     spectrum = device.illumination.spectrum()
     if spectrum is None:
-        flux = photon_flux(optical.wavelength_nm[0], jnp.asarray(ask.irradiance_W_per_cm2, jnp.float64))
-        return Light(optical.host[0] * flux, optical.dots[0] * flux)
+        return _monochromatic(optical, 0, ask.irradiance_W_per_cm2)
     wavelength, irradiance = spectrum
     return _absorption(device, wavelength).light(photon_flux(wavelength, irradiance))
+
+
+def _monochromatic(optical: Absorption, place: int, irradiance_W_per_cm2: float) -> Light:
+    """Light of the wavelength that stands at a place."""
+    flux = photon_flux(jnp.asarray(optical.wavelength_nm[place]), jnp.asarray(irradiance_W_per_cm2, jnp.float64))
+    return Light(jnp.asarray(optical.host[place]) * flux, jnp.asarray(optical.dots[place]) * flux)
+
+
+def light_series(
+    run: Simulation, reverse_bias_V: float, wavelength_nm: float, irradiance_W_per_cm2: np.ndarray
+) -> np.ndarray:
+    """Currents (A) at a bias without light, and under light of one wavelength of `run` and of each irradiance.
+
+    Each is solved from the one before; nan where that fails. There may be as many as `run` has operating points, whose
+    program serves them.
+    """
+    place = int(np.argmin(np.abs(run.optical.wavelength_nm - wavelength_nm)))
+    points = 2 * len(run.voltage_V)
+    scale = _padded(np.concatenate([[0.0], irradiance_W_per_cm2]), points)
+    full, voltage = _monochromatic(run.optical, place, 1.0), np.full(points, -reverse_bias_V)
+    solved = _blank(
+        jax.tree.map(np.asarray, _solve(_prepare(run.device), full, jnp.asarray(voltage), jnp.asarray(scale)))
+    )
+    return solved.current_A[: 1 + len(irradiance_W_per_cm2)]
 
 
 def _bandwidths(respond: Any, biases: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -340,9 +370,9 @@ def _bandwidths(respond: Any, biases: np.ndarray, rows: int) -> tuple[np.ndarray
 # --- response in time ----------------------------------------------------------------------------------------------
 
 
-ACCURACY = Settings(tolerance=1e-3)
-"""In the default device's current and bleaches this leaves 5e-5; weak signals are followed in steps as short as the
-outputs stand, ten to a decade."""
+ACCURACY = Settings(tolerance=1e-2, newton_tolerance=1e-5)
+"""In the default device's bleaches this leaves 2.4e-4, in its current 4e-4 of the largest; weak signals are followed in
+steps as short as the outputs stand, ten to a decade."""
 EARLIEST_S = 1e-13
 """First time after a switch or a pump: a tenth of what capture into a dot takes."""
 TIMES = 100
