@@ -76,18 +76,18 @@ def asked(settings: SimulateSettings) -> Ask:
     """The settings as numbers."""
     pulse, absorption = settings.transients.light_pulse, settings.transients.transient_absorption
     return Ask(
-        settings.voltage.values,
-        tuple(float(bias) for bias in settings.reverse_bias_V),
-        settings.spectrum.values,
-        settings.frequency.values,
-        float(settings.objective.wavelength_nm),  # type: ignore[attr-defined]
-        float(settings.objective.frequency_Hz),  # type: ignore[attr-defined]
-        float(settings.load_ohm),
-        float(settings.irradiance_W_per_cm2),
-        settings.readout,
-        float(pulse.length_s) if pulse.enabled else None,
-        absorption.pumps if absorption.enabled else {},
-        float(absorption.latest_s),
+        voltage_V=settings.voltage.values,
+        reverse_bias_V=tuple(float(bias) for bias in settings.reverse_bias_V),
+        wavelength_nm=settings.spectrum.values,
+        frequency_Hz=settings.frequency.values,
+        read_wavelength_nm=float(settings.objective.wavelength_nm),  # type: ignore[attr-defined]
+        read_frequency_Hz=float(settings.objective.frequency_Hz),  # type: ignore[attr-defined]
+        load_ohm=float(settings.load_ohm),
+        irradiance_W_per_cm2=float(settings.irradiance_W_per_cm2),
+        readout=settings.readout,
+        pulse_s=float(pulse.length_s) if pulse.enabled else None,
+        pumps=absorption.pumps if absorption.enabled else {},
+        pumped_s=float(absorption.latest_s),
     )
 
 

@@ -52,14 +52,14 @@ class Ask:
     irradiance_W_per_cm2: float
     """Monochromatic light of a pulse, and of the lit curves unless the device has its own illumination."""
     readout: Readout
-    bandwidth: bool = True
-    """Whether the 3-dB frequencies are sought, which takes most of the frequencies; nan if not."""
     pulse_s: float | None = None
     """Length of a square pulse of that light, which comes on top of the device's own; None: no pulse."""
     pumps: Mapping[str, Pump] = dataclasses.field(default_factory=dict)
     """Of the transient absorption, by name."""
     pumped_s: float = 1e-4
     """How long a pumped device is followed."""
+    bandwidth: bool = True
+    """Whether the 3-dB frequencies are sought, which takes most of the frequencies; nan if not."""
 
     @property
     def biases_V(self) -> list[float]:
