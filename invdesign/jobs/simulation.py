@@ -37,7 +37,7 @@ COMPARED_WAVELENGTH_NM = 975.0
 """gain.csv also has the wavelength of a common laser diode, where the paper measures, if the n,k tables reach it."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Ask:
     """What is wanted of a device."""
 
