@@ -334,7 +334,7 @@ def light_series(
     solved = _blank(
         jax.tree.map(np.asarray, _solve(_prepare(run.device), full, jnp.asarray(voltage), jnp.asarray(scale)))
     )
-    return solved.current_A[: 1 + len(irradiance_W_per_cm2)]
+    return np.asarray(solved.current_A)[: 1 + len(irradiance_W_per_cm2)]
 
 
 def _bandwidths(respond: Any, biases: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
