@@ -134,7 +134,7 @@ def run(settings: ReproduceSettings, folder: RunFolder | None, console: Console)
         console.print(
             f"{settings.device.name} against {len(paper)} statements of {SOURCE}, with {len(others)} alternatives and "
             f"{len(settings.compared)} comparison devices\nestimated time: 8 min on two cores, compilation included "
-            "(6 min when the compile cache is filled); nothing was written",
+            "(4 min when the compile cache is filled); nothing was written",
             soft_wrap=True,
         )
         return 0
