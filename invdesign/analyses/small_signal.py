@@ -67,7 +67,7 @@ class SmallSignal(eqx.Module):
         system, edges = self.system, self.edges
         omega = 2 * jnp.pi * jnp.asarray(frequency_Hz, jnp.float64)
         store = 1j * omega
-        rows, far, dots_own = join_rows(system, [follow(part, store) for part in edges])
+        rows, far, followed = join_rows(system, [follow(part, store) for part in edges])
         read = jnp.asarray(system.read_edge if read_edge is None else read_edge)
         matrix, (by_node, by_v) = bordered(system, self.state.u, self.state.v, edges, rows, far, store, load_ohm, read)
         node, circuit = solve(matrix.T, (by_node, by_v[None]))
@@ -78,15 +78,20 @@ class SmallSignal(eqx.Module):
         direct = system.ampere * parallel
         ends = host_transfers(system, self.state, -node, direct, read)
         dots = []
-        for region, part, own in zip(system.regions, edges, dots_own, strict=True):
+        for region, part in zip(system.regions, followed, strict=True):
             here = region.take(ends)
-            if part.dots is None or own is None:
+            if part is None:
                 dots.append(jnp.zeros((len(system.dot_states) - 1, *system.sizes, *here.shape[1:]), here.dtype))
                 continue
-            count = len(part.dots.rows)
+            count = len(part.rows)
             signed = ROW_SIGNS[:count, None, None, None] * here[:count, None]
-            signed = jnp.expand_dims(signed, range(2, part.dots.rows.ndim - 2))
-            dots.append(eliminate(jnp.swapaxes(own, 0, 1), jnp.sum(signed * part.dots.rows, axis=0)[:, None])[:, 0])
+            signed = jnp.expand_dims(signed, range(2, part.rows.ndim - 2))
+            own = eliminate(jnp.swapaxes(part.own, 0, 1), jnp.sum(signed * part.rows, axis=0)[:, None])[:, 0]
+            if region.bulk.dots is not None and region.bulk.dots.hopping is not None:
+                # the rows of other dots have what the dot gains, too: what it holds comes to its transfer from there
+                among = jnp.tensordot(jnp.asarray(region.bulk.dots.held.T), here[3:], 1)
+                own += jnp.expand_dims(among, range(1, own.ndim - 2))
+            dots.append(own)
         return Transfer(omega, -node, system.join(dots), circuit[0] / system.kT, parallel, direct, read)
 
 

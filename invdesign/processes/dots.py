@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from invdesign.processes.field_emission import BarrierEscape
@@ -381,6 +382,27 @@ class DotEnsemble(eqx.Module):
     def host_stoichiometry(self) -> tuple[tuple[int, ...], ...]:
         """What each of them adds per forward step to (n, p) here and, if there is a `far`, to those there."""
         return tuple(jump.host[:2] if self.far is None else jump.host for jump in self.jumps)
+
+    @property
+    def held(self) -> Float[np.ndarray, "2 filled"]:
+        """Electrons and holes in the dot's own levels, in the states `filled`."""
+        return np.array([self.states[state].carriers for state in self.filled], float).T
+
+    @property
+    def balance_stoichiometry(self) -> tuple[tuple[int, ...], ...]:
+        """The same; where carriers go to other dots, what the dot's own levels gain is added to what the others lose.
+
+        A hop then counts for nothing: what other dots lose is what the host gains, what recombines and what dots store,
+        rates that are far slower than hops and would keep no digits beside them.
+        """
+        if self.hopping is None:
+            return self.host_stoichiometry
+        states = self.states
+        gains = [np.subtract(states[jump.target].carriers, states[jump.origin].carriers) for jump in self.jumps]
+        return tuple(
+            (*taken[:2], *(int(far + gained) for far, gained in zip(taken[2:], gain, strict=True)))
+            for taken, gain in zip(self.host_stoichiometry, gains, strict=True)
+        )
 
     @property
     def dot_stoichiometry(self) -> tuple[tuple[int, ...], ...]:

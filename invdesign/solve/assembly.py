@@ -383,6 +383,8 @@ class DotLinearisation(NamedTuple):
     """Rows of the dots by the dots."""
     stored: Float[Array, "*size 2 edge"]
     """Dots per cm^2 in half an edge."""
+    kept: Float[Array, "row filled *size 2 edge"] | None
+    """What those rows of the host store by the dots; None where carriers do not hop between dots."""
     change: Float[Array, "filled *size 2 edge"] | None
     """Of the dots since the beginning of a step, where they are on the move."""
 
@@ -626,11 +628,12 @@ def edge_linearisation(
     rows, dots = jnp.stack([charge, loss, loss]), None
     if ensemble is not None and filled is not None and steepness is not None:
         by_local, by_dots = ensemble.slopes(filled.rates, filled.populations, steepness, site.degeneracy)
-        host_by_local, host_by_dots = (sum_over_jumps(ensemble.host_stoichiometry, by) for by in (by_local, by_dots))
+        host_by_local, host_by_dots = (sum_over_jumps(ensemble.balance_stoichiometry, by) for by in (by_local, by_dots))
         host_by_local = [over_sizes(row, 1) for row in host_by_local]
         nothing = jnp.zeros_like(host_by_local[0])
         beyond = [(0, len(nothing) - 3)] * 2 + [(0, 0)] * 2
         rows = jnp.pad(rows, beyond) - jnp.stack([nothing, *host_by_local])
+        count = halves * ensemble.density
         charges = [state.charge for state in ensemble.states[1:]]
         of_one = [jnp.full_like(by, one) for by, one in zip(host_by_dots[0], charges, strict=True)]
         charge_by_dots = jnp.stack(of_one) * ensemble.density
@@ -638,7 +641,8 @@ def edge_linearisation(
             halves * jnp.stack([charge_by_dots, *(-by for by in host_by_dots)]),
             halves * jnp.stack(sum_over_jumps(ensemble.dot_stoichiometry, by_local)),
             halves * jnp.stack(sum_over_jumps(ensemble.dot_stoichiometry, by_dots)),
-            halves * ensemble.density,
+            count,
+            _kept(ensemble, count),
             filled.change,
         )
     return EdgeLinearisation(
@@ -650,6 +654,14 @@ def edge_linearisation(
         dots,
         landing,
     )
+
+
+def _kept(dots: DotEnsemble, count: Float[Array, "*size 2 edge"]) -> Float[Array, "row filled *size 2 edge"] | None:
+    """Of `count` dots: rows of other dots have with hops what the dots' own levels gain."""
+    if dots.hopping is None:
+        return None
+    held = np.concatenate([np.zeros((3, len(dots.filled))), dots.held])
+    return jnp.expand_dims(held, range(2, 2 + count.ndim)) * count
 
 
 ROW_SIGNS = np.array([1.0, -1.0, -1.0, -1.0, -1.0])
@@ -710,8 +722,15 @@ class Followed(NamedTuple):
     rows: Inexact[Array, "unknown of 2 edge"]
     """Of the nodes, by the unknowns of the edges."""
     far: FarRows | None
-    own: Inexact[Array, "filled filled *size 2 edge"] | None
-    """The dots' own matrix, if there are any."""
+    dots: "FollowedDots | None"
+
+
+class FollowedDots(NamedTuple):
+    """What the dots of an edge bring to its balances, and how they follow: own * dots = local variables + source."""
+
+    rows: Inexact[Array, "row filled *size 2 edge"]
+    """Of the host by the dots."""
+    own: Inexact[Array, "filled filled *size 2 edge"]
 
 
 def follow(edges: EdgeLinearisation, store: Inexact[Array, ""] | float) -> Followed:
@@ -720,11 +739,13 @@ def follow(edges: EdgeLinearisation, store: Inexact[Array, ""] | float) -> Follo
     zero = jnp.zeros_like(electrons)
     storage = jnp.stack([jnp.stack(row) for row in ([zero] * 3, [electrons, zero, zero], [zero, holes, zero])])
     beyond = [(0, len(edges.rows) - 3)] * 2 + [(0, 0)] * 2
-    local, own = edges.rows + store * jnp.pad(storage, beyond), None
+    local, dots = edges.rows + store * jnp.pad(storage, beyond), None
     if edges.dots is not None:
         own = store * edges.dots.stored * _unit_matrix(edges.dots.own) - edges.dots.own
+        by_dots = edges.dots.rows if edges.dots.kept is None else edges.dots.rows + store * edges.dots.kept
+        dots = FollowedDots(by_dots, own)
         followed = eliminate(own, edges.dots.local.astype(own.dtype))
-        through = [edges.dots.rows[:, k, None] * followed[k] for k in range(len(own))]
+        through = [by_dots[:, k, None] * followed[k] for k in range(len(own))]
         local += over_sizes(sum(through, jnp.zeros(())), 2)
     unknowns = len(edges.along)
 
@@ -748,12 +769,12 @@ def follow(edges: EdgeLinearisation, store: Inexact[Array, ""] | float) -> Follo
         spread = jnp.pad(spread, [(0, unknowns - len(spread)), *[(0, 0)] * 3])
     rows = signs[:unknowns] * spread[:unknowns] + edges.along[:, :, None] * leaves
     if edges.landing is None or unknowns > 3:
-        return Followed(rows, None, own)
+        return Followed(rows, None, dots)
     if len(local) == 3:
         shapes = (2, 7, *zero.shape), (3, 2, *zero.shape), (2, 2, *zero.shape)
-        return Followed(rows, FarRows(*(jnp.zeros(shape, local.dtype) for shape in shapes)), own)
+        return Followed(rows, FarRows(*(jnp.zeros(shape, local.dtype) for shape in shapes)), dots)
     by_level_there = jnp.asarray([-1.0, 1.0])[:, None, None] * local[:, 3:]
-    return Followed(rows, FarRows(spread[3:], signs[:3] * by_level_there[:3], by_level_there[3:]), own)
+    return Followed(rows, FarRows(spread[3:], signs[:3] * by_level_there[:3], by_level_there[3:]), dots)
 
 
 # --- all edges ---------------------------------------------------------------------------------------------------
@@ -801,10 +822,10 @@ def join_balances(system: System, u: Float[Array, "node unknown"], parts: Sequen
 
 def join_rows(
     system: System, parts: Sequence[Followed]
-) -> tuple[Inexact[Array, "unknown of 2 edge"], FarRows | None, list[Inexact[Array, "..."] | None]]:
-    """Rows of all edges, what landing places add to them, and the dots' own matrices of every region."""
+) -> tuple[Inexact[Array, "unknown of 2 edge"], FarRows | None, list[FollowedDots | None]]:
+    """Rows of all edges, what landing places add to them, and the dots of every region."""
     rows, far = system.join([(part.rows, part.far) for part in parts])
-    return rows, far, [part.own for part in parts]
+    return rows, far, [part.dots for part in parts]
 
 
 def landing_places(system: System, u: Float[Array, "node unknown"]) -> Places | None:

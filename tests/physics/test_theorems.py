@@ -55,9 +55,6 @@ def with_flicker(device):
     )
 
 
-SLOW_HOPPING = DotHopping(electron_mobility_cm2_per_Vs=1e-3, hole_mobility_cm2_per_Vs=5e-4)
-"""Every hop is a one-way rate, and round-off of the fastest ones is what Re Y at 1 Hz loses in a doped layer."""
-
 DEVICES = {
     "silicon p-n": lambda: silicon_diode(area_cm2=0.01),
     "n-i-p": lambda: nip_cell(),
@@ -83,7 +80,7 @@ DEVICES = {
     "dots with two places for each carrier": lambda: dot_diode(dots={"multiple_carriers": MultipleCarriers()}),
     # a shunt, without which |Y|/Re Y is 3e5 at 1 Hz and round-off in the layers hides Re Y, whatever the statistics
     "dots of two sizes, carriers hop between them": lambda: dot_diode(
-        sizes=2, dots={"hopping": SLOW_HOPPING}, shunt_ohm_cm2=3e10
+        sizes=2, dots={"hopping": DotHopping()}, shunt_ohm_cm2=3e10
     ),
     "dots among degenerate carriers": lambda: degenerate_diode(shunt_ohm_cm2=3e10),
 }
