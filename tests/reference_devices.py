@@ -1,6 +1,7 @@
 """The devices of benchmarks/reference, read from their JSON files."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,9 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from invdesign.device.device import Contacts, Device, Layer, Ohmic
+from invdesign.materials.mixing import MaxwellGarnett
 from invdesign.materials.optical import Constant
-from invdesign.materials.semiconductor import Lifetimes, Semiconductor
-from invdesign.solve.assembly import Light, System
+from invdesign.materials.quantum_dots import (
+    REFERENCE_EXCITON_EV,
+    REFERENCE_FREE_PATH_NM,
+    Dots,
+    DotsInHost,
+    in_local_field,
+)
+from invdesign.materials.semiconductor import IonNumbers, Lifetimes, Semiconductor
+from invdesign.solve.assembly import Light, Region, System, discretise
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "reference"
 
@@ -46,7 +55,12 @@ def read(name: str, edges: list[int] | None = None) -> tuple[Device, dict]:
             *("electron_affinity_eV", "band_gap_eV", "relative_permittivity", "conduction_dos_cm3", "valence_dos_cm3"),
             *("electron_mobility_cm2_per_Vs", "hole_mobility_cm2_per_Vs", "donor_density_cm3", "acceptor_density_cm3"),
         )
-        material = Semiconductor(recombination=lifetimes, optical=Constant(n=1.0), **{key: number[key] for key in same})
+        ions = IonNumbers(**number["mobile_ions"]) if "mobile_ions" in number else None
+        material = Semiconductor(
+            recombination=lifetimes, optical=Constant(n=1.0), mobile_ions=ions, **{key: number[key] for key in same}
+        )
+        if "dots" in number:
+            material = with_dots(material, number["dots"])
         count = layer["mesh"]["edges"] if edges is None else edges[index]
         layers[layer["name"]] = Layer(thickness_nm=number["thickness_nm"], material=material, edges=count)
     contacts = Contacts(Ohmic(), Ohmic())
@@ -54,6 +68,50 @@ def read(name: str, edges: list[int] | None = None) -> tuple[Device, dict]:
         tuple(layers), layers, contacts, anode=data["anode"], area_cm2=1.0, temperature_K=data["temperature_K"]
     )
     return device, data
+
+
+def with_dots(host: Semiconductor, numbers: dict) -> DotsInHost:
+    """A host with the file's dots, whose densities and rates are what sizes and times of ours come to.
+
+    Their permittivity is that of the host, so that the mixture has it, too, and all fields are the mean field.
+    """
+    escape = numbers["escape"] or {"radius_nm": 2.16, "barrier_mass_m0": 0.2}
+    density = numbers["density_cm3"]
+    one = Dots(
+        diameter_nm=2 * escape["radius_nm"],
+        volume_fraction=density * 4 / 3 * np.pi * (escape["radius_nm"] * 1e-7) ** 3,
+        electron_affinity_eV=host.electron_affinity_eV
+        + numbers["electron_offset_eV"]
+        + (numbers["exciton_energy_eV"] - REFERENCE_EXCITON_EV) / 2,
+        lifetime_s=numbers["exciton_lifetime_s"],
+        capture_time_s=1.0,
+        barrier_mass=escape["barrier_mass_m0"],
+        relative_permittivity=host.relative_permittivity,
+        electron_degeneracy=numbers["electron_degeneracy"],
+        hole_degeneracy=numbers["hole_degeneracy"],
+    )
+    per_dot = density * numbers["capture_coefficient_cm3_per_s"]
+    dots = dataclasses.replace(
+        one,
+        capture_time_s=REFERENCE_FREE_PATH_NM / (one.free_path_nm * per_dot),
+        exciton_shift_eV=numbers["exciton_energy_eV"] - one.exciton_energy_eV,
+    )
+    return DotsInHost(dots=dots, host=host, mixing=MaxwellGarnett())
+
+
+def discretised(device: Device, data: dict) -> System:
+    """The device on its mesh; no field acts on dots, H = 1, where the file has none."""
+
+    def without_field(region: Region, numbers: dict) -> Region:
+        dots = region.bulk.dots
+        if dots is None or numbers["escape"] is not None:
+            return region
+        return eqx.tree_at(lambda one: one.bulk.dots, region, in_local_field(dots, jnp.zeros(())))
+
+    system = discretise(device)
+    numbers = next((layer["dots"] for layer in data["layers"] if "dots" in layer), {})
+    regions = tuple(without_field(region, numbers) for region in system.regions)
+    return eqx.tree_at(lambda one: one.regions, system, regions)
 
 
 def with_lengths(system: System, lengths: np.ndarray) -> System:
@@ -66,16 +124,19 @@ def with_lengths(system: System, lengths: np.ndarray) -> System:
 def generation(system: System, data: dict, exact: bool) -> Light:
     """The prescribed generation: integrated exactly over each half edge, or as the file's scheme does, G(node) h/2."""
     ends = np.concatenate([[0.0], np.cumsum(np.asarray(system.lengths))])
-    host = np.zeros((system.nodes - 1, 2))
+    light = np.zeros((2, system.nodes - 1, 2))  # of the host and of the dots
     start, first = 0.0, 0
     for layer, count in zip(data["layers"], system.layer_edges, strict=True):
-        rate, decay = layer["generation_cm3_per_s"], layer["generation_decay_nm"] * 1e-7
+        decay, dots = layer["generation_decay_nm"] * 1e-7, layer.get("dots")
+        excited = 0.0 if dots is None else dots["density_cm3"] * dots["excitation_per_s"]
         x = ends[first : first + count + 1] - start
         if exact:
             cuts = np.stack([x[:-1], (x[:-1] + x[1:]) / 2, x[1:]], axis=1) / decay
-            host[first : first + count] = rate * decay * -np.diff(np.exp(-cuts), axis=1)
+            depth = decay * -np.diff(np.exp(-cuts), axis=1)
         else:
             ends_of = np.stack([x[:-1], x[1:]], axis=1)
-            host[first : first + count] = rate * np.exp(-ends_of / decay) * np.diff(x)[:, None] / 2
+            depth = np.exp(-ends_of / decay) * np.diff(x)[:, None] / 2
+        for kind, rate in enumerate((layer["generation_cm3_per_s"], excited)):
+            light[kind, first : first + count] = rate * depth
         start, first = start + layer["thickness_nm"] * 1e-7, first + count
-    return Light(jnp.asarray(host.T), jnp.zeros_like(jnp.asarray(host.T)))
+    return Light(jnp.asarray(light[0].T), jnp.asarray(light[1].T))

@@ -1,4 +1,4 @@
-"""Reference J-V tables of three 1-D devices, computed with devsim in extended precision (float128).
+"""Reference J-V tables of six 1-D devices, computed with devsim in extended precision (float128).
 
     python benchmarks/reference/generate.py                 # all devices, rewrites the committed files
     python benchmarks/reference/generate.py silicon_pn      # one device
@@ -17,7 +17,10 @@ import os
 import sys
 import time
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
+
+import numpy as np
 
 # devsim dlopens a BLAS by file name; the plain sonames it tries by default exist only with the -dev packages.
 os.environ.setdefault("DEVSIM_MATH_LIBS", "libopenblas.so.0:liblapack.so.3:libblas.so.3:libopenblas.so")
@@ -29,6 +32,8 @@ HERE = Path(__file__).resolve().parent
 BOLTZMANN_J_PER_K = 1.380649e-23
 ELEMENTARY_CHARGE_C = 1.602176634e-19
 VACUUM_PERMITTIVITY_F_PER_CM = 8.8541878128e-14
+ELECTRON_MASS_KG = 9.1093837015e-31
+HBAR_J_S = 6.62607015e-34 / (2.0 * math.pi)
 TEMPERATURE_K = 300.0
 THERMAL_VOLTAGE_V = BOLTZMANN_J_PER_K * TEMPERATURE_K / ELEMENTARY_CHARGE_C
 
@@ -36,9 +41,48 @@ THERMAL_VOLTAGE_V = BOLTZMANN_J_PER_K * TEMPERATURE_K / ELEMENTARY_CHARGE_C
 ABSOLUTE_ERROR_V = 1e-26  # largest Newton update of psi, phi_n, phi_p at convergence
 REFINEMENTS = (1, 2, 4, 8)  # multiples of each layer's `edges`
 LONGEST_BIAS_STEP_V = 0.05
+NO_CURRENT_A_PER_CM2 = 1e-25  # rounding of float128 at equilibrium
+CONSERVED = 1e-15  # largest surplus of ions over their number
+LONGEST_LEVEL_STEP_V = 0.1
 
 
 # ------------------------------------------------------------------------------------------------------------- devices
+
+
+@dataclass(frozen=True)
+class MobileIons:
+    """Positive ions at rest that cannot leave their layer, and the uniform charge that neutralises them."""
+
+    density_cm3: float  # mean
+    site_density_cm3: float
+
+
+@dataclass(frozen=True)
+class FieldEscape:
+    """Exchange with the bands that the field of an edge enhances by H, for electrons and for holes."""
+
+    radius_nm: float
+    barrier_mass_m0: float
+    field_floor_V_per_cm: float  # tunnelling is faded out below, the field saturates towards the ceiling
+    field_ceiling_V_per_cm: float
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Dots of four states (0, e, h, X) that take carriers from the host's bands and give them back.
+
+    The hole offset is what the offset of electrons and the exciton leave of the layer's gap.
+    """
+
+    density_cm3: float
+    capture_coefficient_cm3_per_s: float  # of both carriers
+    electron_offset_eV: float  # of the dot's level below the conduction band
+    exciton_energy_eV: float
+    exciton_lifetime_s: float
+    electron_degeneracy: float
+    hole_degeneracy: float
+    excitation_per_s: float  # of an empty dot by light at the layer's left end, decaying as the generation does
+    escape: FieldEscape | None = None  # None: H = 1
 
 
 @dataclass(frozen=True)
@@ -65,6 +109,14 @@ class Layer:
     hole_auger_cm6_per_s: float = 0.0
     generation_cm3_per_s: float = 0.0  # at the layer's left end, decaying to the right
     generation_decay_nm: float = 1.0
+    mobile_ions: MobileIons | None = None
+    dots: Dots | None = None
+
+    @property
+    def photons_cm3_per_s(self) -> float:
+        """That host and dots absorb at the left end."""
+        by_dots = 0.0 if self.dots is None else self.dots.density_cm3 * self.dots.excitation_per_s
+        return self.generation_cm3_per_s + by_dots
 
 
 @dataclass(frozen=True)
@@ -108,19 +160,38 @@ SPIRO = Layer(
 CELL_VOLTAGES = tuple(sorted({*steps(-0.5, 1.2, 0.05), -0.01, -0.001, 0.001, 0.01}))
 
 
-def absorber(name: str, thickness_nm: float, edges: int, **more: float) -> Layer:
+def absorber(name: str, thickness_nm: float, edges: int, **more) -> Layer:
     return Layer(
         name, thickness_nm, edges, ("both", 2.0), 3.9, 1.6, 24.0, 8.1e18, 5.8e18, 20.0, 20.0,
         electron_lifetime_s=30e-9, hole_lifetime_s=30e-9, radiative_coefficient_cm3_per_s=1e-10, **more,
     )  # fmt: skip
 
 
-def perovskite_nip() -> Device:
+def nip(name: str, note: str = "", conditions: tuple[str, ...] = ("dark", "lit"), **absorbing) -> Device:
     light = dict(generation_cm3_per_s=2.5e21, generation_decay_nm=150.0)
-    return Device(
-        "perovskite_nip", (TITANIA, absorber("absorber", 400.0, 110, **light), SPIRO), "right", CELL_VOLTAGES,
-        ("dark", "lit"),
-    )  # fmt: skip
+    layers = (TITANIA, absorber("absorber", 400.0, 110, **light, **absorbing), SPIRO)
+    return Device(name, layers, "right", CELL_VOLTAGES, conditions, note)
+
+
+def perovskite_nip() -> Device:
+    return nip("perovskite_nip")
+
+
+def ionic_nip() -> Device:
+    return nip("ionic_nip", "perovskite_nip with mobile ions in the absorber.", mobile_ions=MobileIons(1e18, 2e18))
+
+
+def dots(escape: FieldEscape | None = None) -> Dots:
+    return Dots(2e17, 2e-8, 0.27, 1.1, 5e-8, 2.0, 3.0, 1e4, escape)
+
+
+def dotted_nip() -> Device:
+    return nip("dotted_nip", "perovskite_nip with dots in the absorber; H = 1.", dots=dots())
+
+
+def field_nip() -> Device:
+    note = "dotted_nip with an exchange that the field enhances."
+    return nip("field_nip", note, ("lit",), dots=dots(FieldEscape(2.16, 0.2, 1e3, 3e6)))
 
 
 def barrier_nip() -> Device:
@@ -133,7 +204,7 @@ def barrier_nip() -> Device:
     return Device("barrier_nip", layers, "right", CELL_VOLTAGES, note=note)
 
 
-DEVICES = {make.__name__: make for make in (silicon_pn, perovskite_nip, barrier_nip)}
+DEVICES = {make.__name__: make for make in (silicon_pn, perovskite_nip, barrier_nip, ionic_nip, dotted_nip, field_nip)}
 
 
 # ---------------------------------------------------------------------------------------------------------------- mesh
@@ -169,13 +240,111 @@ def mesh(device: Device, refine: int) -> list[list[float]]:
 # -------------------------------------------------------------------------------------------------------- devsim model
 
 
-def expression_models(ds, name: str, region: str) -> None:
+UNKNOWNS = ("Potential", "Elec", "Hole")
+
+DOT_JUMPS = {
+    ("0", "e"): "H_n*take_n_{end}", ("e", "0"): "H_n*give_n", ("h", "X"): "H_n*take_n_{end}", ("X", "h"): "H_n*give_n",
+    ("0", "h"): "H_p*take_p_{end}", ("h", "0"): "H_p*give_p", ("e", "X"): "H_p*take_p_{end}", ("X", "e"): "H_p*give_p",
+    ("X", "0"): "1/tau_x", ("0", "X"): "excite@{end}",
+}  # fmt: skip
+
+
+def tree_sum(root: str, end: str) -> str:
+    """The unnormalised population of a state by the matrix-tree theorem: products of rates along every spanning tree
+    of the graph of states that leads to it, eight of them."""
+    others = [state for state in "0ehX" if state != root]
+    terms = []
+    for ways in product(*([jump for jump in DOT_JUMPS if jump[0] == state] for state in others)):
+        onward = dict(ways)
+
+        def arrives(state: str, onward: dict = onward) -> bool:
+            for _ in others:
+                state = onward.get(state, root)
+            return state == root
+
+        if all(arrives(state) for state in others):
+            terms.append("*".join(f"({DOT_JUMPS[jump].format(end=end)})" for jump in ways))
+    return "+".join(terms)
+
+
+def ion_models(node) -> None:
+    """Charge of the ions and their background, in elementary charges per cm^3."""
+    node("crowd", "exp((ion_level+ion_level_rest-Potential)/vt)", Potential="-crowd/vt")
+    charge = "ions*(crowd/(1+ions/ion_sites*(crowd-1))-1)"
+    node("IonCharge", charge, Potential=f"diff({charge},Potential)")
+
+
+def escape_models(edge, carrier: str, barrier_eV: float) -> None:
+    """H = sinh(z)/z + integral of exp(y - b y^1.5) from 0 to the barrier, of the field on the edge, z = q F R/kT."""
+    points, weights = np.polynomial.legendre.leggauss(48)
+    roots = [(1.0 + x) / 2.0 for x in points.tolist()]
+    depth = barrier_eV / THERMAL_VOLTAGE_V
+    energies = [depth * t**4 for t in roots]  # many near 0, where the integrand is in weak fields
+    parts = [2.0 * depth * t**3 * w for t, w in zip(roots, weights.tolist(), strict=True)]
+    terms = [f"{w!r}*exp({y!r}-steepness*{y**1.5!r}/strength)" for y, w in zip(energies, parts, strict=True)]
+    rises = [f"{y**1.5!r}*{term}" for y, term in zip(energies, terms, strict=True)]
+    edge(f"rise_{carrier}", f"steepness*({'+'.join(rises)})/strength^2")
+    slope = "thermionic:Potential@{end}+rise_{carrier}*strength:Potential@{end}"
+    slopes = tuple(slope.format(end=end, carrier=carrier) for end in ("n0", "n1"))
+    edge(f"H_{carrier}", f"thermionic+{'+'.join(terms)}", Potential=slopes)
+
+
+def dot_models(edge, dots: Dots, gap_eV: float) -> None:
+    """Charge of the dots (elementary charges per cm^3) and the pairs they lose (cm^-3 s^-1) at both ends of an edge,
+    whose field both have. devsim differentiates these expressions by itself (`diff`)."""
+
+    def differentiated(model: str, equation: str, *variables: str) -> None:
+        edge(model, equation, **{v: tuple(f"diff({equation},{v}@{end})" for end in ("n0", "n1")) for v in variables})
+
+    if dots.escape is None:
+        edge("H_n", "1")
+        edge("H_p", "1")
+    else:
+        drop = "(Potential@n0-Potential@n1)"
+        edge("field", f"{drop}*EdgeInverseLength", Potential=("EdgeInverseLength", "-EdgeInverseLength"))
+        differentiated("field2", "field^2/(1+(field/field_ceiling)^4)^0.5", "Potential")
+        differentiated("strength", "field2/(field2+field_floor^2)^0.5+1e-20", "Potential")
+        differentiated("tilt", "(field2*(radius/vt)^2+1e-30)^0.5", "Potential")
+        differentiated("thermionic", "(exp(tilt)-exp(-tilt))/(2*tilt)", "Potential")
+        escape_models(edge, "n", dots.electron_offset_eV)
+        escape_models(edge, "p", gap_eV - dots.exciton_energy_eV - dots.electron_offset_eV)
+    edge("give_n", "capture*nc*exp(-offset_n/vt)/g_n")
+    edge("give_p", "capture*nv*exp(-(gap-exciton-offset_n)/vt)/g_p")
+    for end in ("n0", "n1"):
+
+        def here(slope: str, end: str = end) -> tuple[str, str]:
+            return (slope, "0") if end == "n0" else ("0", slope)
+
+        n, p = f"take_n_{end}", f"take_p_{end}"
+        edge(n, f"capture*n@{end}", Potential=here(f"{n}/vt"), Elec=here(f"-{n}/vt"))
+        edge(p, f"capture*p@{end}", Potential=here(f"-{p}/vt"), Hole=here(f"{p}/vt"))
+        for state in "0ehX":
+            differentiated(f"weight_{state}_{end}", tree_sum(state, end), *UNKNOWNS)
+        empty, electron, hole, exciton = (f"weight_{state}_{end}" for state in "0ehX")
+        every = f"({empty}+{electron}+{hole}+{exciton})"
+        differentiated(f"DotCharge_{end}", f"dots*({hole}-{electron})/{every}", *UNKNOWNS)
+        # every pair that is lost recombines in a dot; float128 has digits to spare for the difference
+        differentiated(f"DotLoss_{end}", f"dots*({exciton}/tau_x-{empty}*excite@{end})/{every}", *UNKNOWNS)
+    for label, factor, source, current in (
+        ("Potential", "-q", "DotCharge", "Displacement"),
+        ("Electron", "-q", "DotLoss", "ElectronCurrent"),
+        ("Hole", "q", "DotLoss", "HoleCurrent"),
+    ):
+        # devsim gives both ends the same of what it integrates over an edge, and a current to one what it takes from
+        # the other: the mean and half the difference of the two ends
+        differentiated(f"{label}Mean", f"{factor}*({source}_n0+{source}_n1)/2", *UNKNOWNS)
+        differentiated(f"{label}Flux", f"{current}+{factor}*({source}_n0-{source}_n1)*EdgeLength/4", *UNKNOWNS)
+
+
+def expression_models(ds, name: str, layer: Layer) -> None:
     """Unknowns psi, phi_n, phi_p in V, with every model and its derivatives (chain rule, `model:variable`).
 
     `Hole` is phi_p - V_anode, so that each majority quasi-Fermi level is stored relative to its own contact and keeps
     its digits where it is flat. No density is ever subtracted from another: expm1(x) = x / B(x), with devsim's
     Bernoulli function B(x) = x / expm1(x), takes the difference of the quasi-Fermi levels.
     """
+
+    region, dots = layer.name, layer.dots
 
     def node(model: str, equation: str, **derivatives: str) -> None:
         ds.node_model(device=name, region=region, name=model, equation=equation)
@@ -188,13 +357,18 @@ def expression_models(ds, name: str, region: str) -> None:
             for end, derivative in zip(("n0", "n1"), ends, strict=True):
                 ds.edge_model(device=name, region=region, name=f"{model}:{variable}@{end}", equation=derivative)
 
-    for variable in ("Potential", "Elec", "Hole"):
+    for variable in UNKNOWNS:
         ds.node_solution(device=name, region=region, name=variable)
 
     # Boltzmann densities; E_c = -q psi - chi, E_v = E_c - E_g.
     node("n", "nc*exp((Potential+chi-Elec)/vt)", Potential="n/vt", Elec="-n/vt")
     node("p", "nv*exp((Hole+va-Potential-chi-gap)/vt)", Potential="-p/vt", Hole="p/vt")
-    node("Charge", "-q*(p-n+doping)", Potential="q*(p+n)/vt", Elec="-q*n/vt", Hole="-q*p/vt")
+    by_ions = ""
+    if layer.mobile_ions is not None:
+        ion_models(node)
+        by_ions = "-q*IonCharge"
+    slope = f"q*(p+n)/vt{by_ions}:Potential" if by_ions else "q*(p+n)/vt"
+    node("Charge", f"-q*(p-n+doping){by_ions}", Potential=slope, Elec="-q*n/vt", Hole="-q*p/vt")
 
     # R = (n p - n_i^2) rate; n p - n_i^2 = n_i^2 expm1((phi_p - phi_n)/V_T); SRH with n_1 = p_1 = n_i.
     node("ni2", "nc*nv*exp(-gap/vt)")
@@ -239,15 +413,22 @@ def expression_models(ds, name: str, region: str) -> None:
         Hole=("p_factor/vt", "-p_factor*exp(dp)/vt"),
     )  # fmt: skip
     edge("TotalCurrent", "ElectronCurrent+HoleCurrent")
+    if dots is not None:
+        node("excite", "g_n*g_p*exp(-exciton/vt)/tau_x+light*excitation*exp(-(x-start)/decay)")
+        ds.edge_from_node_model(device=name, region=region, node_model="excite")
+        dot_models(edge, dots, layer.band_gap_eV)
 
     for label, variable, node_term, edge_term in (
-        ("PotentialEquation", "Potential", "Charge", "Displacement"),
-        ("ElectronEquation", "Elec", "ElectronSink", "ElectronCurrent"),
-        ("HoleEquation", "Hole", "HoleSink", "HoleCurrent"),
+        ("Potential", "Potential", "Charge", "Displacement"),
+        ("Electron", "Elec", "ElectronSink", "ElectronCurrent"),
+        ("Hole", "Hole", "HoleSink", "HoleCurrent"),
     ):
+        along = {"edge_model": edge_term}
+        if dots is not None:
+            along = {"edge_model": f"{label}Flux", "edge_volume_model": f"{label}Mean"}
         ds.equation(
-            device=name, region=region, name=label, variable_name=variable, node_model=node_term, edge_model=edge_term,
-            variable_update="log_damp",
+            device=name, region=region, name=f"{label}Equation", variable_name=variable, node_model=node_term,
+            variable_update="log_damp", **along,
         )  # fmt: skip
 
 
@@ -262,6 +443,9 @@ class Model:
         ds.set_parameter(name="debug_level", value="info")
         self.ds, self.device = ds, device
         self.nodes = mesh(device, refine)
+        ionic = [layer for layer in device.layers if layer.mobile_ions is not None]
+        self.ionic = ionic[0] if ionic else None  # of one layer at most
+        self.level_slope = 1.0 / THERMAL_VOLTAGE_V
         self.name = name = f"{device.name}_{refine}"
         self._make_mesh()
         for key, value in (("q", ELEMENTARY_CHARGE_C), ("vt", THERMAL_VOLTAGE_V), ("va", 0.0), ("light", 0.0)):
@@ -307,10 +491,25 @@ class Model:
             "auger_n": layer.electron_auger_cm6_per_s, "auger_p": layer.hole_auger_cm6_per_s,
             "generation": layer.generation_cm3_per_s, "decay": layer.generation_decay_nm * 1e-7, "start": start_cm,
         }  # fmt: skip
+        if layer.mobile_ions is not None:
+            values |= {"ions": layer.mobile_ions.density_cm3, "ion_sites": layer.mobile_ions.site_density_cm3}
+        if (dots := layer.dots) is not None:
+            values |= {
+                "dots": dots.density_cm3, "capture": dots.capture_coefficient_cm3_per_s,
+                "offset_n": dots.electron_offset_eV, "exciton": dots.exciton_energy_eV,
+                "tau_x": dots.exciton_lifetime_s, "g_n": dots.electron_degeneracy, "g_p": dots.hole_degeneracy,
+                "excitation": dots.excitation_per_s,
+            }  # fmt: skip
+            if (escape := dots.escape) is not None:
+                wave = math.sqrt(2.0 * escape.barrier_mass_m0 * ELECTRON_MASS_KG * ELEMENTARY_CHARGE_C) / HBAR_J_S
+                values |= {
+                    "radius": escape.radius_nm * 1e-7, "steepness": 4.0 / 3.0 * wave * THERMAL_VOLTAGE_V**1.5 / 100.0,
+                    "field_floor": escape.field_floor_V_per_cm, "field_ceiling": escape.field_ceiling_V_per_cm,
+                }  # fmt: skip
         for key, value in values.items():
             ds.set_parameter(device=name, region=region, name=key, value=value)
         ds.node_model(device=name, region=region, name="Generation", equation="generation*exp(-(x-start)/decay)")
-        expression_models(ds, name, region)
+        expression_models(ds, name, layer)
 
     def _join(self, interface: str) -> None:
         """psi and both quasi-Fermi potentials continuous; the half cells of both sides share one balance equation."""
@@ -381,8 +580,53 @@ class Model:
                 guess = [left + (right - left) * (x - start) / (end - start) for x in nodes]
             for variable, values in (("Potential", guess), ("Elec", [0.0] * len(nodes)), ("Hole", [0.0] * len(nodes))):
                 ds.set_node_values(device=self.name, region=layer.name, name=variable, values=values)
-        if not self._newton():
+            if layer is self.ionic:
+                self._set_level(sum(guess) / len(guess), 0.0)
+        if not self._solve():
             raise RuntimeError(f"{self.name}: equilibrium does not converge")
+
+    def _set_level(self, level: float, rest: float) -> None:
+        """Of the ions, V: the sum of two numbers, since a level of some V would leave only 1e-14 of their number."""
+        whole = level + rest
+        for key, value in (("ion_level", whole), ("ion_level_rest", rest - (whole - level))):
+            self.ds.set_parameter(device=self.name, region=self.ionic.name, name=key, value=value)
+
+    def _level(self) -> tuple[float, float]:
+        level, rest = (
+            self.ds.get_parameter(device=self.name, region=self.ionic.name, name=key)
+            for key in ("ion_level", "ion_level_rest")
+        )
+        return level, rest
+
+    def _surplus(self) -> float:
+        """Ions that there are too many of, over their number."""
+        excess, volume = (
+            self.ds.get_node_model_values(device=self.name, region=self.ionic.name, name=model)
+            for model in ("IonCharge", "NodeVolume")
+        )
+        total = math.fsum(a * b for a, b in zip(excess, volume, strict=True))
+        return total / (self.ionic.mobile_ions.density_cm3 * self.ionic.thickness_nm * 1e-7)
+
+    def _solve(self) -> bool:
+        """Newton's iteration, and around it the secant method for the level of the ions that conserves their number."""
+        if not self._newton():
+            return False
+        if self.ionic is None:
+            return True
+        surplus = self._surplus()
+        for _ in range(60):
+            if abs(surplus) <= CONSERVED:
+                return True
+            step = -surplus / self.level_slope
+            step = math.copysign(min(abs(step), LONGEST_LEVEL_STEP_V), step)
+            level, rest = self._level()
+            self._set_level(level, rest + step)
+            if not self._newton():
+                return False
+            before, surplus = surplus, self._surplus()
+            if (surplus - before) / step > 0.0:  # near the end it is rounding
+                self.level_slope = (surplus - before) / step
+        return False
 
     def _newton(self) -> bool:
         # The linear solves are double precision, the residual float128: Newton's last steps are iterative refinement,
@@ -397,17 +641,21 @@ class Model:
         self.iterations = len(info["iterations"])
         return bool(info["converged"])
 
-    def state(self) -> dict:
+    def state(self) -> tuple[dict, tuple[float, float] | None]:
         get = self.ds.get_node_model_values
-        return {
+        unknowns = {
             (r.name, v): list(get(device=self.name, region=r.name, name=v))
             for r in self.device.layers
-            for v in ("Potential", "Elec", "Hole")
+            for v in UNKNOWNS
         }
+        return unknowns, None if self.ionic is None else self._level()
 
-    def restore(self, state: dict) -> None:
-        for (region, variable), values in state.items():
+    def restore(self, state: tuple[dict, tuple[float, float] | None]) -> None:
+        unknowns, level = state
+        for (region, variable), values in unknowns.items():
             self.ds.set_node_values(device=self.name, region=region, name=variable, values=values)
+        if level is not None:
+            self._set_level(*level)
 
     def move(self, value: float) -> None:
         """Raises or lowers the parameter in steps of at most 50 mV and solves, halving the step when Newton fails."""
@@ -418,7 +666,7 @@ class Model:
             before = self.state()
             target = value if abs(value - here) <= abs(step) * (1 + 1e-9) else here + step
             ds.set_parameter(device=self.name, name="va", value=target)
-            if self._newton():
+            if self._solve():
                 here = target
             else:
                 ds.set_parameter(device=self.name, name="va", value=here)
@@ -441,7 +689,7 @@ class Model:
         if condition == "lit":
             for exponent in range(-18, 1, 2):
                 self.ds.set_parameter(device=self.name, name="light", value=10.0**exponent)
-                if not self._newton():
+                if not self._solve():
                     raise RuntimeError(f"{self.name}: no convergence at light = 1e{exponent}")
         start = self.state()
         result = {}
@@ -449,7 +697,7 @@ class Model:
         for branch in ([v for v in voltages if v >= 0], sorted((v for v in voltages if v < 0), reverse=True)):
             self.ds.set_parameter(device=self.name, name="va", value=0.0)
             self.restore(start)
-            self._newton()
+            self._solve()
             for v in branch:
                 self.move(v)
                 result[v] = self.current()
@@ -485,6 +733,10 @@ def observed_order(currents: list[float], limit: float) -> float | None:
     return math.log2(abs(before / after))
 
 
+def flows(current: float) -> bool:
+    return abs(current) > NO_CURRENT_A_PER_CM2
+
+
 def write_csv(path: Path, header: list[str], rows: list[list]) -> None:
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -504,7 +756,8 @@ def write_mesh(device: Device) -> None:
 def describe(device: Device) -> dict:
     layers = []
     for layer in device.layers:
-        entry = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(layer).items()}
+        absent = [key for key in ("mobile_ions", "dots") if getattr(layer, key) is None]
+        entry = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(layer).items() if k not in absent}
         entry["mesh"] = {"edges": entry.pop("edges"), "grading": entry.pop("grading")}
         offset = 0.5 * THERMAL_VOLTAGE_V * math.log(layer.conduction_dos_cm3 / layer.valence_dos_cm3)
         entry["trap_level_below_conduction_band_eV"] = 0.5 * layer.band_gap_eV + offset
@@ -546,16 +799,16 @@ def generate(device: Device, version: str) -> None:
             value, error = romberg(currents)
             extrapolated.append([v, value, error])
             fixed.append([v, currents[0]])
-            spread = max([spread, *(result[v][1] / abs(result[v][0]) for result in results if result[v][0] != 0.0)])
-            if (order := observed_order(currents, value)) is not None:
+            spread = max([spread, *(result[v][1] / abs(result[v][0]) for result in results if flows(result[v][0]))])
+            if flows(value) and (order := observed_order(currents, value)) is not None:
                 orders.append(order)
-            if value != 0.0:
+            if flows(value):
                 fixed_errors.append(abs(currents[0] / value - 1.0))
         header = ["voltage_V", "current_density_A_per_cm2", "error_estimate_A_per_cm2"]
         write_csv(HERE / f"{device.name}_{condition}.csv", header, extrapolated)
         write_csv(HERE / f"{device.name}_{condition}_fixed_mesh.csv", header[:2], fixed)
         checks[condition] = {
-            "largest_relative_error_estimate": max(e / abs(j) for _, j, e in extrapolated if j != 0.0),
+            "largest_relative_error_estimate": max(e / abs(j) for _, j, e in extrapolated if flows(j)),
             "largest_relative_error_of_fixed_mesh": max(fixed_errors),
             "largest_relative_spread_over_edges": spread,
             "observed_order_smallest": min(orders),
@@ -566,7 +819,7 @@ def generate(device: Device, version: str) -> None:
             checks[condition]["current_density_at_0_V_A_per_cm2"] = [result[0.0][0] for result in results]
         else:
             photons = sum(
-                layer.generation_cm3_per_s * layer.generation_decay_nm * 1e-7
+                layer.photons_cm3_per_s * layer.generation_decay_nm * 1e-7
                 * -math.expm1(-layer.thickness_nm / layer.generation_decay_nm)
                 for layer in device.layers
             )  # fmt: skip
@@ -575,7 +828,7 @@ def generate(device: Device, version: str) -> None:
             )
         # A reference that fails its own checks must not pass quietly.
         leak = max(abs(result[0.0][0]) for result in results) if condition == "dark" else 0.0
-        if spread > 1e-12 or leak > 1e-25:
+        if spread > 1e-12 or leak > NO_CURRENT_A_PER_CM2:
             raise RuntimeError(f"{device.name} {condition}: checks fail: {checks[condition]}")
     write_mesh(device)
     description = describe(device)
@@ -606,7 +859,7 @@ def check(device: Device) -> bool:
         with (HERE / f"{device.name}_{condition}_fixed_mesh.csv").open() as stream:
             rows = [[float(x) for x in row] for row in list(csv.reader(stream))[1:]]
         computed = model.sweep(condition)
-        worst = max(abs(computed[v][0] - j) / max(abs(j), 1e-25) for v, j in rows)
+        worst = max(abs(computed[v][0] - j) / max(abs(j), NO_CURRENT_A_PER_CM2) for v, j in rows)
         print(f"{device.name} {condition}: largest relative difference {worst:.1e}", file=sys.stderr)
         passed &= worst < 1e-12
     model.close()
