@@ -10,7 +10,11 @@ import pytest
 from sample_devices import Solver, barrier_traps, degenerate_diode, dot_diode, injecting_diode, traps
 
 from invdesign.analyses import checks
+from invdesign.analyses.illumination import absorption
+from invdesign.analyses.noise import noise
 from invdesign.analyses.operating_point import operate, sweep
+from invdesign.analyses.response import quantum_efficiency
+from invdesign.analyses.small_signal import small_signal
 from invdesign.materials.quantum_dots import DotHopping, Local, MultipleCarriers, Nonlocal, Sphere
 from invdesign.results import Status
 from invdesign.solve.newton import Settings, State, equations, linearised
@@ -145,6 +149,41 @@ def test_derivatives_of_an_injected_current():
     numeric = checks.central_differences(log_current, zero, halvings=4)
     assert jnp.min(jnp.abs(reverse)) > 1e-2
     np.testing.assert_allclose(np.asarray(numeric), np.asarray(reverse), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_derivatives_of_the_detectivity_of_dots_that_hop():
+    """Dots that hop and bind excitons at -0.3 V: ln D* = ln EQE - ln(noise)/2 + const at 1240 nm and 1 kHz by both
+    mobilities, binding energy, spread of sizes (the line they absorb in) and bias, through operating point, optics and
+    adjoint; implicit = central differences.
+
+    1e-6 of the largest: round-off over the step.
+    """
+    hopping = DotHopping(electron_mobility_cm2_per_Vs=0.01, hole_mobility_cm2_per_Vs=1e-3)
+    dots = {"hopping": hopping, "exciton_binding_eV": 0.06, "size_dispersion": 0.1}
+    device = dot_diode(edges=(4, 8, 4), series_ohm=100.0, dots=dots)
+
+    def where(d):
+        dots = d.layers["layer1"].material.dots
+        mobilities = dots.hopping.electron_mobility_cm2_per_Vs, dots.hopping.hole_mobility_cm2_per_Vs
+        return *mobilities, dots.exciton_binding_eV, dots.size_dispersion
+
+    base = where(device)
+
+    @jax.jit
+    def log_detectivity(x):
+        moved = eqx.tree_at(where, device, tuple(b * (1 + 0.1 * dx) for b, dx in zip(base, x[:-1], strict=True)))
+        point = operate(moved, -0.3 + x[-1])
+        small = small_signal(point.system, point.state, point.light)
+        transfer = small.transfer(1e3)
+        response = quantum_efficiency(small, transfer, absorption(moved, jnp.array([1240.0])))[0]
+        return jnp.log(jnp.abs(response)) - jnp.log(noise(small, transfer).total) / 2
+
+    zero = jnp.zeros(5)
+    reverse = np.asarray(jax.jit(jax.grad(log_detectivity))(zero))
+    assert np.min(np.abs(reverse)) > 1e-4
+    numeric = np.asarray(checks.central_differences(log_detectivity, zero, halvings=4))
+    np.testing.assert_allclose(numeric, reverse, atol=1e-6 * np.max(np.abs(reverse)))
 
 
 def test_a_failed_solve_is_a_status():
