@@ -416,10 +416,8 @@ def _overview(result: Mapping[str, Any]) -> Figure:
         colour = RESULT_COLOURS[row["status"]]
         mark = "D" if row["conflicts"] else "o"
         axes.plot([ratio], [place], mark, ms=4.5, color=colour, mfc="white" if row["input"] else colour)
-    labels = [_label(row) for _, row in shown]
-    for place, (_, row) in enumerate(shown):
-        if labels.count(_label(row)) > 1:
-            labels[place] = _label(row, row["unit"])
+    names = [_label(row) for _, row in shown]
+    labels = [_label(row, row["unit"] if names.count(_label(row)) > 1 else "") for _, row in shown]
     axes.set_yticks(range(len(shown)), labels, fontsize=7)
     _log(axes, "x")
     axes.xaxis.set_major_locator(FixedLocator([10.0**n for n in range(-4, 6)]))
