@@ -524,6 +524,6 @@ LACKS: dict[str, str] = {
     "noise_excess_1Hz": FLICKER,
     "noise_knee": FLICKER,
     "cooling_noise": "a leakage that depends on temperature (that of the default device does not)",
-    "linear_end": "a limit of the instrument: 0.1 mW/cm2 make a microampere, and a volt in a megohm",
+    "linear_end": "a limit of the instrument: 0.1 mW/cm2 make 0.4 microampere, a volt in 3 megohm",
 }
 """What would move a value that misses its range: a process that the model, or the default device, does not have."""

@@ -374,7 +374,7 @@ def markdown(result: Mapping[str, Any]) -> str:
             row["condition"],
             _number(row["stated"]),
             _range(row["low"], row["high"]),
-            _number(row["value"]),
+            "never" if row["status"] == NOT_MET and not np.isfinite(row["value"]) else _number(row["value"]),
             "" if row["unit"] == "1" else row["unit"],
             row["status"] + (" (input)" if row["input"] else f" ({row['lacks']})" if row["lacks"] else ""),
             ", ".join(row["conflicts"]),

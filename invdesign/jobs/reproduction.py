@@ -46,8 +46,8 @@ FLUENCE = {BLEACHING_NM: 11e-6, TRANSFER_NM: 225e-6}
 """J/cm2, by the pump's wavelength."""
 PULSE_RATE_HZ = 5e3
 """Of the pumps: their effect is followed until the next one."""
-SWITCHED_S = 1e-3
-"""Length of the square pulse, a hundred times what the paper's device takes to rise."""
+SWITCHED_S = 1.0
+"""Length of the square pulse, so long that what waits in traps or behind a large load belongs to the rise."""
 BIASES_V = (0.0, 0.3, 0.5, 1.0, 2.0, 3.0, 6.0)
 ASK = Ask(
     voltage_V=np.round(np.arange(-7.0, 1.01, 0.25), 9),

@@ -314,8 +314,9 @@ COMPARISONS: tuple[Comparison, ...] = (
         _activation_of_noise,
         as_stated("exciton_energy"),
         "Ten times less noise for 25 K means a hundred times less current, an activation energy above the exciton "
-        "energy, although generation across the dots is activated by that at most. (That the noise ends below "
-        "0.3 pA/rtHz fits any starting point; 3 pA/rtHz, ten times that, is stated nowhere.)",
+        "energy, although generation across the dots is activated by that at most. A leakage of another origin may "
+        "have it (`activated_leakage`). (That the noise ends below 0.3 pA/rtHz fits any starting point; 3 pA/rtHz, ten "
+        "times that, is stated nowhere.)",
         "The exciton energy. The leakage, which carries the dark current, does not depend on temperature by default.",
     ),
     Comparison(
@@ -428,7 +429,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         as_stated("bandwidth"),
         "A dot answers no faster than it releases its hole. Out of a well of 0.5 eV that takes tens of microseconds, "
         "also at the highest field that was used. Neither the shallowest stated well nor the shortest thermalisation "
-        "reaches the stated bandwidth.",
+        "reaches the stated bandwidth; a field at the dot of 2.5 times the mean would.",
         "A well of 0.38 eV, because energies must add up; bandwidth comes within a factor of two.",
     ),
     Comparison(

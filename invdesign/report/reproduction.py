@@ -133,7 +133,7 @@ def films(tables: Tables, rows: Rows) -> Figure:
     ):
         _at_x(axes, rows[name], text, height)
     axes.set(xlabel="wavelength (nm)", ylabel="1 − R − T of the film on glass", xlim=(400, 1600), ylim=(0, 1))
-    axes.legend(loc="center right")
+    axes.legend(loc=(0.42, 0.62))  # between the marks
     return figure
 
 
@@ -215,17 +215,21 @@ def rates(tables: Tables, rows: Rows) -> Figure:
 
 
 def fowler_nordheim(tables: Tables, rows: Rows) -> Figure:
+    """As the rows are read: the field is the bias over the thickness of the film, without the built-in one."""
     data = tables["jv"]
     reverse = data["voltage_V"] < 0
-    x = data["inverse_field_cm_per_MV"][reverse]
+    field = -10 * data["voltage_V"][reverse] / rows["film_thickness"]["model"]  # MV/cm
+    dark = data["dark_current_density_A_per_cm2"][reverse]
+    photo = data["lit_current_density_A_per_cm2"][reverse] - dark
     figure, axes = _figure()
-    for key, label, colour in (("dark", "dark current", DARK), ("photo", "photocurrent", LIT)):
-        values = data[f"{key}_ln_J_per_F2"][reverse]
-        axes.plot(x, values - values[-1], ".-", color=colour, label=label)
+    for current, label, colour in ((dark, "dark current", DARK), (photo, "photocurrent", LIT)):
+        values = np.log(np.abs(current) / field**2)
+        axes.plot(1 / field, values - values[-1], ".-", color=colour, label=label)
     onset = rows["tunnelling_onset_field"]
     inverse = {"value": 1 / onset["value"], "low": 1 / onset["high"], "high": 1 / onset["low"]}
     _at_x(axes, inverse, "paper: straight and\nfalling up to here")
-    axes.set(xlabel="1/field (cm/MV)", ylabel="ln(J/F²) against its weakest field", xlim=(0, 52))
+    axes.set(xlabel="1/field (cm/MV), field = bias/thickness", ylabel="ln(J/F²) against its weakest field")
+    axes.set(xlim=(0, 105))
     axes.legend(loc="lower right")
     return figure
 
@@ -370,8 +374,8 @@ PANELS: dict[str, tuple[str, Drawing]] = {
     "fig_2c": ("Fig. 2c: capture probability per dot passed.", capture),
     "fig_2d": ("Fig. 2d: emission and capture of one carrier against the mean field.", rates),
     "fig_2e": (
-        "Fig. 2e: Fowler-Nordheim plot of the reverse branch. Field emission would be a straight line that falls to "
-        "the right.",
+        "Fig. 2e: Fowler-Nordheim plot of the reverse branch, the field being the bias over the thickness of the film "
+        "as with an instrument. Field emission would be a straight line that falls to the right.",
         fowler_nordheim,
     ),
     "fig_2h": (
@@ -412,7 +416,9 @@ def _overview(result: Mapping[str, Any]) -> Figure:
         colour = RESULT_COLOURS[row["status"]]
         mark = "D" if row["conflicts"] else "o"
         axes.plot([ratio], [place], mark, ms=4.5, color=colour, mfc="white" if row["input"] else colour)
-    axes.set_yticks(range(len(shown)), [_label(row) for _, row in shown], fontsize=7)
+    names = [_label(row) for _, row in shown]
+    labels = [_label(row, row["unit"] if names.count(_label(row)) > 1 else "") for _, row in shown]
+    axes.set_yticks(range(len(shown)), labels, fontsize=7)
     _log(axes, "x")
     axes.xaxis.set_major_locator(FixedLocator([10.0**n for n in range(-4, 6)]))
     axes.set(xlim=(smallest / 1.5, largest * 1.5), ylim=(len(shown) - 0.4, -0.6), xlabel="model over paper")
@@ -429,10 +435,10 @@ def _overview(result: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _label(row: Mapping[str, Any]) -> str:
-    """The quantity with its condition, if that is short, and its panel."""
+def _label(row: Mapping[str, Any], unit: str = "") -> str:
+    """The quantity with its condition, if that is short, its panel, and a unit that tells it from a namesake."""
     condition = f", {row['condition']}" if 0 < len(row["condition"]) < 12 else ""
-    return f"{row['quantity']}{condition} ({row['panel']})"
+    return f"{row['quantity']}{condition}{f', {unit}' if unit else ''} ({row['panel']})"
 
 
 # --- the page ------------------------------------------------------------------------------------------------------
@@ -471,7 +477,7 @@ def _statements(result: Mapping[str, Any]) -> str:
                 escaped(row["quantity"]) + (f"<br><small>{escaped(condition)}</small>" if condition else ""),
                 number(row["stated"]),
                 _range(row),
-                number(row["value"]),
+                "never" if row["value"] is None and status == "not met" else number(row["value"]),
                 "" if row["unit"] == "1" else escaped(row["unit"]),
                 mark,
                 "<br>".join(f"<small>{what}:</small> {escaped(text)}" for what, text in why),
@@ -508,7 +514,8 @@ def _conflicts(result: Mapping[str, Any]) -> str:
         )
     note = (
         "What some statements imply by a textbook formula, against what another one says; ranges carry the stated "
-        "tolerances. A contradiction cannot be met by any parameters; in a tension only the tolerances leave room."
+        "tolerances. In a contradiction the ranges do not meet: as long as its formula holds, no parameters meet all "
+        "of its rows. In a tension only the tolerances leave room."
     )
     columns = ("statements", "verdict", "quantity", "implied", "stated", "")
     return section("Statements against each other", paragraph(note), table(columns, lines, text=(0, 1, 2, 5)))
@@ -523,7 +530,7 @@ def _alternatives(result: Mapping[str, Any]) -> str:
         (
             escaped(name),
             escaped(one["reason"]),
-            "<br>".join(f"<code>{escaped(key)}={escaped(value)}</code>" for key, value in one["changes"].items()),
+            "<br>".join(f"<code>{_breakable(key)}={escaped(to)}</code>" for key, to in one["changes"].items()),
             escaped(", ".join(one["gains"]) or "none"),
             escaped(", ".join(one["loses"]) or "none"),
         )
@@ -531,3 +538,8 @@ def _alternatives(result: Mapping[str, Any]) -> str:
     ]
     columns = ("alternative", "for", "changes", "met besides", "no longer met")
     return section("Alternatives", table(columns, lines, text=range(5)))
+
+
+def _breakable(key: str) -> str:
+    """A dotted key that may go on in the next line after each dot."""
+    return escaped(key).replace(".", ".<wbr>")
