@@ -315,8 +315,8 @@ COMPARISONS: tuple[Comparison, ...] = (
         as_stated("exciton_energy"),
         "Ten times less noise for 25 K means a hundred times less current, an activation energy above the exciton "
         "energy, although generation across the dots is activated by that at most. A leakage of another origin may "
-        "have it (`activated_leakage`). (That the noise ends below 0.3 pA/rtHz fits any starting point; 3 pA/rtHz, ten "
-        "times that, is stated nowhere.)",
+        "have it, as in the alternative activated_leakage. (That the noise ends below 0.3 pA/rtHz fits any starting "
+        "point; 3 pA/rtHz, ten times that, is stated nowhere.)",
         "The exciton energy. The leakage, which carries the dark current, does not depend on temperature by default.",
     ),
     Comparison(
@@ -368,7 +368,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         "current by J q/(C kT), for the time that the charge stays. A gain of 3 at 60 kHz needs a standing current "
         "four to five orders above the dark current behind the shot noise.",
         "The dark current. Its contacts inject nothing under reverse bias; with metals that do, the alternatives "
-        "`injection` and `more_injection` keep to the gain.",
+        "The alternatives injection and more_injection keep to the gain.",
     ),
     Comparison(
         "turn_on",

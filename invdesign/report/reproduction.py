@@ -483,7 +483,7 @@ def _statements(result: Mapping[str, Any]) -> str:
                 "<br>".join(f"<small>{what}:</small> {escaped(text)}" for what, text in why),
             )
         )
-    columns = ("panel", "statement", "paper", "range", "model", "unit", "", "")
+    columns = ("panel", "statement", "paper", "range", "model", "unit", "result", "why")
     return section("Statements", table(columns, lines, text=(0, 1, 5, 6, 7)))
 
 
