@@ -368,7 +368,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         "current by J q/(C kT), for the time that the charge stays. A gain of 3 at 60 kHz needs a standing current "
         "four to five orders above the dark current behind the shot noise.",
         "The dark current. Its contacts inject nothing under reverse bias; with metals that do, the alternatives "
-        "The alternatives injection and more_injection keep to the gain.",
+        "injection and more_injection keep to the gain.",
     ),
     Comparison(
         "turn_on",
