@@ -132,7 +132,7 @@ def _profiles(table: dict[str, np.ndarray]) -> Figure:
         unit = str(table["unit"][own][0])
         axes.set_xlabel(_with_unit(name.replace("_", " "), unit))
         axes.set_ylim(-0.2, 6)
-        axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
+        axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4), useOffset=False)
         axes.xaxis.set_major_locator(MaxNLocator(5))
     return figure
 
@@ -155,7 +155,7 @@ def _posterior(result: Mapping[str, Any], table: dict[str, np.ndarray]) -> Figur
         if error and math.isfinite(error):
             axes.plot(fine, _density(fine, row) / counts.max(), color=ELECTRON, lw=1.2)
         axes.set_xlabel(_with_unit(name.replace("_", " "), row["unit"]))
-        axes.ticklabel_format(axis="both", style="sci", scilimits=(-3, 4))
+        axes.ticklabel_format(axis="both", style="sci", scilimits=(-3, 4), useOffset=False)
         axes.xaxis.set_major_locator(MaxNLocator(5))
     return figure
 
