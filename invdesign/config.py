@@ -82,7 +82,7 @@ def parse(job: str, argv: Sequence[str]) -> Request:
     ours = not (flags.config_name or flags.config_path)
     design = _design(flags.overrides, folders[1:]) if ours and job == "optimize" else []
     if ours and job == "fit":
-        _require_dataset(flags.overrides, folders[1:])
+        _require_data(flags.overrides, folders[1:])
     rewritten = {override: rewrite(override, folders) for override in flags.overrides}
     words = [rewritten.get(word, word) for word in argv]
     return Request(job, [*words, *design], [*rewritten.values(), *design], flags, folders)
@@ -153,12 +153,15 @@ def _design(overrides: Sequence[str], folders: Sequence[Path]) -> list[str]:
     return [f"design={name if name in designs else DEFAULT_DESIGN}"]
 
 
-def _require_dataset(overrides: Sequence[str], folders: Sequence[Path]) -> None:
-    """Raise `InputError` if the YAML's own `dataset: ${device}` finds no example data of the device."""
+def _require_data(overrides: Sequence[str], folders: Sequence[Path]) -> None:
+    """Raise `InputError` for parameters that are nowhere, and if `dataset: ${device}` finds no data of the device."""
     given = dict(override.split("=", 1) for override in overrides if "=" in override)
     device, datasets = given.get("device"), presets.files("dataset", folders)
     if device is not None and "dataset" not in given and device not in datasets and datasets:
         raise InputError(f"dataset is missing: give dataset=path/to/my.yaml (there are {', '.join(datasets)})")
+    asked, known = given.get("parameters", ""), presets.files("parameters", folders)
+    if re.fullmatch(r"[\w-]+", asked) and asked not in (*known, "null"):  # Hydra passes over an optional one in silence
+        raise InputError(f"parameters={asked}: there are no such parameters; there are {', '.join(known)}")
 
 
 # Composition ---------------------------------------------------------------------------------------------------------

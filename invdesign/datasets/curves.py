@@ -218,6 +218,14 @@ class Spectrum(Curve):
         return f"{float(self.reverse_bias_V):g} V reverse"
 
 
+def _bias_in_words(reverse_bias_V: Float[Array, ""]) -> str:
+    return f"{float(reverse_bias_V):g} V reverse"
+
+
+def _listed(*conditions: str) -> str:
+    return ", ".join(filter(None, conditions))
+
+
 class _Figures(Curve):
     """A figure of merit of the registry, named by the header of its column."""
 
@@ -244,9 +252,17 @@ class _Figures(Curve):
     @property
     def _light_in_words(self) -> str:
         shown = self.wavelength_nm is not None and self.columns.y_name in OPTICAL_FIGURES
-        return f", {float(self.wavelength_nm):g} nm" if shown else ""  # type: ignore[arg-type]
+        return f"{float(self.wavelength_nm):g} nm" if shown else ""  # type: ignore[arg-type]
+
+    def _at_frequency(self, frequency_Hz: Float[Array, ""]) -> str:
+        return "" if self.columns.y_name in STEADY_FIGURES else f"{float(frequency_Hz):g} Hz"
 
 
+STEADY_FIGURES = {
+    *("bandwidth_Hz", "dark_current_A", "current_A", "absorptance"),
+    *("shot_limit_A_per_rtHz", "peak_field_V_per_cm"),
+}
+"""Figures that depend on no frequency."""
 OPTICAL_FIGURES = {
     *("detectivity_Jones", "responsivity_A_per_W", "eqe", "absorptance", "gain", "bandwidth_Hz"),
     *("noise_equivalent_power_W_per_rtHz", "background_limit_Jones"),
@@ -268,7 +284,7 @@ class Bias(_Figures):
 
     @property
     def conditions(self) -> str:
-        return f"{float(self.frequency_Hz):g} Hz{self._light_in_words}"
+        return _listed(self._at_frequency(self.frequency_Hz), self._light_in_words)
 
 
 class Frequency(_Figures):
@@ -285,7 +301,7 @@ class Frequency(_Figures):
 
     @property
     def conditions(self) -> str:
-        return f"{float(self.reverse_bias_V):g} V reverse{self._light_in_words}"
+        return _listed(_bias_in_words(self.reverse_bias_V), self._light_in_words)
 
 
 class Number(_Figures):
@@ -311,7 +327,7 @@ class Number(_Figures):
 
     @property
     def conditions(self) -> str:
-        return f"{float(self.frequency_Hz):g} Hz{self._light_in_words}"
+        return _listed(_bias_in_words(self.reverse_bias_V), self._at_frequency(self.frequency_Hz), self._light_in_words)
 
 
 class Photoresponse(Curve):

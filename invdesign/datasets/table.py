@@ -87,13 +87,19 @@ def _load(path: Path, changed: int, file: str) -> Mapping[str, tuple[float, ...]
     """Read a file once, and again if it has changed."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"file={file}: cannot be read as text ({type(error).__name__})") from None
+    except OSError as error:
+        raise InputError(f"file={file}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"file={file}: this is no text in UTF-8; save it as CSV in UTF-8") from None
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if not lines:
         raise InputError(f"file={file}: the file is empty; its first line names the columns, with units")
     header = [cell.strip() for cell in lines[0][1].split(",")]
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t "):
+        raise InputError(
+            f"file={file}: '{lines[0][1][:60]}' has no commas; commas separate columns, and numbers have a point"
+        )
     columns: dict[str, list[float]] = {name: [] for name in header}
     if len(columns) < len(header) or "" in columns:
         raise InputError(f"file={file}: the columns '{lines[0][1][:60]}' must have names, each its own")

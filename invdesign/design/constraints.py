@@ -4,6 +4,7 @@ A slack is >= 0 where the constraint holds, and of order one: ln(limit/value) fo
 a lower one. `scale` multiplies every limit; the derivative of a slack by it, times a multiplier, prices the limit.
 """
 
+import dataclasses
 from abc import abstractmethod
 from typing import NamedTuple
 
@@ -170,6 +171,14 @@ class Constraints(eqx.Module):
             self.absorptance,
         )
         return [limit for family in families if family.enabled for limit in family.limits(c, scale)]
+
+    def with_margins(self, part: Float[Array, ""] | float) -> "Constraints":
+        """The same with so much of every margin: 0 leaves the limits alone."""
+
+        def margins(constraints: Constraints) -> list[Float[Array, ""]]:
+            return [getattr(constraints, field.name).margin for field in dataclasses.fields(constraints)]
+
+        return eqx.tree_at(margins, self, [part * jnp.asarray(margin) for margin in margins(self)])
 
     def names(self, device: Device) -> tuple[str, ...]:
         """Names of the limits that are switched on, in their order."""

@@ -107,6 +107,6 @@ def unit_of(path: Any) -> str:
 
 
 def unit_name(path: Any) -> str:
-    """The unit as it is written in results: `nm`, `cm2/Vs`, `cm-3` of a density, `1` of a pure number."""
-    name = unit_of(path).lstrip("_").replace("_per_", "/")
+    """The unit as it is written in results: `nm`, `cm2/Vs`, `ohm cm2`, `cm-3` of a density, `1` of a pure number."""
+    name = unit_of(path).lstrip("_").replace("_per_", "/").replace("_", " ")
     return {"": "1", "cm3": "cm-3"}.get(name, name)

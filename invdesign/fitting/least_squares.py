@@ -1,6 +1,6 @@
 """Bounded nonlinear least squares from several starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -116,15 +116,38 @@ def solve_all(
     settings: FitterSettings,
     on_progress: Callable[[int, Solution], None] = lambda done, best: None,
 ) -> list[Solution]:
-    """The distinct minima that the baseline and the best of some scrambled Sobol points lead to, the best first.
+    """The distinct minima that the baseline and the best of some scrambled Sobol points lead to, the best first."""
+    return solve_from(residuals, best_starts(residuals, baseline, settings), settings, on_progress)
+
+
+def best_starts(
+    residuals: Residuals,
+    baseline: Float[np.ndarray, " parameter"],
+    settings: FitterSettings,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> list[Float[np.ndarray, " parameter"]]:
+    """The baseline, and the best of some scrambled Sobol points; `on_progress` hears how many were looked at."""
+    points = spread_starts(baseline, 1 + settings.candidates if settings.starts > 1 else 1, settings.seed)
+    costs: list[float] = []
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for one in pool.map(lambda point: cost(residuals(point), settings), points[1:]):
+            costs.append(one)
+            on_progress(len(costs))
+    return [points[0], *points[1:][np.argsort(costs)[: settings.starts - 1]]]
+
+
+def solve_from(
+    residuals: Residuals,
+    starts: Sequence[Float[np.ndarray, " parameter"]],
+    settings: FitterSettings,
+    on_progress: Callable[[int, Solution], None] = lambda done, best: None,
+) -> list[Solution]:
+    """The distinct minima that the starts lead to, the best first.
 
     Minima with fewer failed points come before those with more.
     """
     ended: list[Solution] = []
     with ThreadPoolExecutor(available_cores()) as pool:
-        points = spread_starts(baseline, 1 + settings.candidates if settings.starts > 1 else 1, settings.seed)
-        costs = list(pool.map(lambda point: cost(residuals(point), settings), points[1:]))
-        starts = [points[0], *points[1:][np.argsort(costs)[: settings.starts - 1]]]
         for solution in pool.map(lambda start: solve(residuals, start, settings), starts):
             ended.append(solution)
             on_progress(len(ended), min(ended, key=_rank))

@@ -91,7 +91,7 @@ def add_to(report: dict[str, Any], known: Uncertainty, by: Slopes) -> None:
     anew = by.objective.copy()
     for name, row in report["constraints"].items():
         width = error(by.slacks[name])
-        row["chance"] = float(norm.cdf(row["slack"] / width)) if width else float(row["satisfied"])
+        row["chance"] = _chance(row, width)
         anew += row["multiplier"] * by.slacks[name]
     report["uncertainty"] = {
         "source": known.source,
@@ -102,3 +102,15 @@ def add_to(report: dict[str, Any], known: Uncertainty, by: Slopes) -> None:
             for number, slope, one in zip(known.numbers, by.objective, known.standard_errors, strict=True)
         },
     }
+
+
+def add_chances(report: dict[str, Any], known: Uncertainty, alone: Mapping[str, Mapping[str, Any]], by: Slopes) -> None:
+    """Chances that the limits `alone`, without their margins, are kept: what a margin is for."""
+    for name, row in report["constraints"].items():
+        if alone[name]["limit"] != row["limit"]:
+            row["limit_without_margin"] = alone[name]["limit"]
+        row["chance"] = _chance(alone[name], float(np.sqrt(np.maximum(known.variance(by.slacks[name]), 0))))
+
+
+def _chance(limit: Mapping[str, Any], width: float) -> float:
+    return float(norm.cdf(limit["slack"] / width)) if width else float(limit["satisfied"])

@@ -15,7 +15,7 @@ from scipy.stats import chi2 as chi2_distribution
 from invdesign.datasets.model import Model
 from invdesign.datasets.samples import Samples
 from invdesign.device.uncertainty import Uncertainty
-from invdesign.fitting.least_squares import Solution, at_bounds, solve_all
+from invdesign.fitting.least_squares import Solution, at_bounds, best_starts, solve_from
 from invdesign.fitting.parameters import Space
 from invdesign.fitting.posterior import QUANTILES, Bands, Posterior, bands, require_sampler, sample
 from invdesign.fitting.residuals import Evaluation, Measured, Residuals
@@ -130,10 +130,12 @@ def run(settings: FitSettings, folder: RunFolder | None, console: Console) -> in
         console.print(f"estimated time: {duration(total)}, besides the compilation; nothing was written")
         return 0
 
+    with Reporter(console, "candidates", fitter.candidates) as reporter:
+        starts = best_starts(residuals, start, fitter, lambda done: reporter.update(done))
     with Reporter(console, "fit", fitter.starts) as reporter:
-        minima = solve_all(
+        minima = solve_from(
             residuals,
-            start,
+            starts,
             fitter,
             lambda done, best: reporter.update(done, best_chi2=f"{best.evaluation.chi2:.4g}", failed=str(best.failed)),
         )

@@ -3,6 +3,7 @@
 import dataclasses
 import shlex
 import time
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -147,9 +148,9 @@ class Simulation:
         self.problem = dataclasses.replace(problem, warm=None)
         self.labels: list[tuple[str, str, bool]] = []
 
-        def numbers(problem: DesignProblem, configuration: Configuration, scale: Array) -> tuple:
+        def numbers(problem: DesignProblem, configuration: Configuration, scale: Array, margins: Array) -> tuple:
             c: Characterisation = problem.characterise(configuration)
-            limits = problem.constraints.limits(c, scale)
+            limits = problem.constraints.with_margins(margins).limits(c, scale)
             self.labels = [(limit.name, limit.unit, limit.upper) for limit in limits]
             terms = [(limit.limit, limit.value, limit.slack) for limit in limits]
             return (
@@ -165,11 +166,13 @@ class Simulation:
                 c.point.state,
             )
 
-        self._compiled, _ = compile_for(self.problem, numbers, problem.baseline, jnp.ones(()))
+        self._compiled, _ = compile_for(self.problem, numbers, problem.baseline, jnp.ones(()), jnp.ones(()))
 
-    def __call__(self, configuration: Configuration, scale: float = 1.0) -> Numbers:
-        """Simulate; `scale` multiplies all limits."""
-        objective, figures, factors, noise, terms, status, state = self._compiled(configuration, jnp.asarray(scale))
+    def __call__(self, configuration: Configuration, scale: float = 1.0, margins: float = 1.0) -> Numbers:
+        """Simulate; `scale` multiplies all limits, `margins` their margins."""
+        objective, figures, factors, noise, terms, status, state = self._compiled(
+            configuration, jnp.asarray(scale), jnp.asarray(margins)
+        )
         limits = {}
         for (name, unit, upper), (limit, value, slack) in zip(self.labels, terms, strict=True):
             limits[name] = {
@@ -273,6 +276,10 @@ def _report(
     }
     if known is not None:
         error_bars.add_to(report, known, error_bars.slopes(simulate, chosen, known))
+        bare = partial(simulate, margins=0.0)
+        plain = bare(chosen).limits
+        if any(plain[name]["limit"] != row["limit"] for name, row in optimum.limits.items()):
+            error_bars.add_chances(report, known, plain, error_bars.slopes(bare, chosen, known))
     return report
 
 

@@ -1,6 +1,7 @@
 """Figures and report of a fit, from the folder of its run alone."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +20,10 @@ from invdesign.report.pieces import bullets, escaped, head, image, number, parag
 from invdesign.run.folder import RunFolder, read_table
 
 LOGARITHMIC_X = ("frequency_Hz", "time_s")
+SHOWN = "measured and fitted; below, how far the model lies above the data, in standard deviations"
 DECADES_OF_LOG = 30.0
-"""A curve of one sign whose largest value is this many times its smallest is drawn on a logarithmic axis."""
+"""A curve whose largest value is this many times its smallest (with a change of sign: its median) is drawn on a
+logarithmic axis."""
 
 
 def write(folder: RunFolder) -> None:
@@ -86,7 +89,7 @@ def _curve(name: str, curve: Mapping[str, Any], table: dict[str, np.ndarray], ba
     bottom.plot(x, residual, mark, ms=3, color=ELECTRON)
     limit = max(3.0, float(np.nanmax(np.abs(residual), initial=0.0)) * 1.15)
     bottom.set_ylim(-limit, limit)
-    bottom.set_ylabel("residual (σ)")
+    bottom.set_ylabel("model − data\n(σ)")
     bottom.set_xlabel(_label(curve["x"]))
     return figure
 
@@ -96,15 +99,21 @@ def _logarithmic(y: np.ndarray, wanted: bool) -> bool:
     if not size.size or not (size > 0).all():
         return False
     one_sign = bool((y > 0).all() or (y < 0).all())
-    return wanted or (one_sign and size.max() > DECADES_OF_LOG * size.min())
+    small = size.min() if one_sign else np.median(size)  # a change of sign alone makes small numbers
+    return wanted or bool(size.max() > DECADES_OF_LOG * small)
 
 
 def _label(name: str, absolute: bool = False) -> str:
     stem, unit = split_unit(name)
-    words = stem.replace("_", " ")
+    words = {"eqe": "EQE"}.get(stem, stem.replace("_", " "))
     words = f"|{words}|" if absolute else words
-    pretty = unit.replace("_per_", "/").replace("rtHz", "Hz$^{1/2}$").replace("cm2", "cm$^2$").replace("um", "µm")
-    return f"{words} ({pretty})" if unit else words
+    return _with_unit(words, unit.replace("_per_", "/").replace("rtHz", "Hz$^{1/2}$"))
+
+
+def _with_unit(words: str, unit: str) -> str:
+    """`n doping (cm⁻³)`, of a unit as it is in results."""
+    pretty = re.sub(r"(?<=\bcm)(-?\d)", r"$^{\1}$", unit).replace("ohm", "Ω").replace("um", "µm")
+    return words if unit in ("", "1") else f"{words} ({pretty})"
 
 
 def _profiles(table: dict[str, np.ndarray]) -> Figure:
@@ -121,9 +130,9 @@ def _profiles(table: dict[str, np.ndarray]) -> Figure:
         for level in (1.0, 3.84):
             axes.axhline(level, color=GREY, lw=0.7, ls="--")
         unit = str(table["unit"][own][0])
-        axes.set_xlabel(name.replace("_", " ") + ("" if unit == "1" else f" ({unit})"))
+        axes.set_xlabel(_with_unit(name.replace("_", " "), unit))
         axes.set_ylim(-0.2, 6)
-        axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
+        axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4), useOffset=False)
         axes.xaxis.set_major_locator(MaxNLocator(5))
     return figure
 
@@ -145,8 +154,8 @@ def _posterior(result: Mapping[str, Any], table: dict[str, np.ndarray]) -> Figur
         error, fine = row.get("standard_error"), np.linspace(edges[0], edges[-1], 201)
         if error and math.isfinite(error):
             axes.plot(fine, _density(fine, row) / counts.max(), color=ELECTRON, lw=1.2)
-        axes.set_xlabel(name.replace("_", " ") + ("" if row["unit"] == "1" else f" ({row['unit']})"))
-        axes.ticklabel_format(axis="both", style="sci", scilimits=(-3, 4))
+        axes.set_xlabel(_with_unit(name.replace("_", " "), row["unit"]))
+        axes.ticklabel_format(axis="both", style="sci", scilimits=(-3, 4), useOffset=False)
         axes.xaxis.set_major_locator(MaxNLocator(5))
     return figure
 
@@ -198,7 +207,7 @@ def _page(folder: RunFolder, result: Mapping[str, Any]) -> list[str]:
         section("What to beware of", bullets(result.get("warnings") or [], "warnings")),
         section(
             "Curves",
-            *(image(folder, curve["table"], f"{name}: measured, fitted, residuals") for name, curve in curves.items()),
+            *(image(folder, curve["table"], f"{name}: {SHOWN}") for name, curve in curves.items()),
         ),
         _known(folder, result),
         _drawn(folder, result),
@@ -219,31 +228,35 @@ def _parameters(result: Mapping[str, Any]) -> str:
         rows.append(
             (
                 escaped(name.replace("_", " ")),
+                unit(row.get("unit")),
                 number(row.get("start")),
                 f"<b>{number(row.get('value'), 5)}</b>",
                 number(row.get("standard_error"), 2),
-                _between(row.get("interval_68")),
                 _between(row.get("interval_95")),
                 _between(row.get("profile_95")),
                 *([_between((row.get("posterior") or {}).get("interval_95"))] if drawn else []),
-                unit(row.get("unit")),
                 escaped("" if where == "free" else where),
             )
         )
     posterior = ("95 %, posterior",) if drawn else ()
-    columns = ("parameter", "start", "fitted", "± 1 σ", "68 %", "95 %", "95 %, profile", *posterior, "unit", "")
+    columns = ("parameter", "unit", "start", "fitted", "± 1 σ", "95 %", "95 %, profile", *posterior, "")
     note = (
-        "Intervals hold if the standard deviations of the data do. The first two are linearised at the minimum; the "
-        "profile refits all other parameters along each one, and is open where the data do not bound it in its box."
+        "Errors hold if the standard deviations of the data do. Those in the first two columns are linearised at the "
+        "minimum; the profile refits all other parameters along each one, and is open where the data do not bound it "
+        "in its box."
     )
     last = len(columns) - 1
-    return section("Parameters", table(columns, rows, text=(0, last - 1, last)), paragraph(note))
+    return section("Parameters", table(columns, rows, text=(0, 1, last)), paragraph(note))
 
 
 def _between(ends: Any) -> str:
     if not ends or all(end is None for end in ends):
         return "–"
-    return " to ".join("open" if end is None else number(end, 4) for end in ends)
+    low, high = ("open" if end is None else number(end, 4) for end in ends)
+    mark, power = " × 10", high.partition(" × 10")[2]
+    if power and low.endswith(mark + power):  # one power of ten for both ends
+        return f"({low.partition(mark)[0]} to {high.partition(mark)[0]}){mark}{power}"
+    return f"{low} to {high}"
 
 
 def _statistics(result: Mapping[str, Any]) -> str:

@@ -235,7 +235,11 @@ def _constraints(result: Mapping[str, Any]) -> str:
         )
         chance = row.get("chance")
         if chance is not None and 0.001 < chance < 0.999:
-            chances.append(f"{_text(_words(name))} is kept with a chance of {_number(100 * chance, 2)} %.")
+            alone, of = row.get("limit_without_margin"), ""
+            if alone is not None:
+                of = f" of {_number(alone)} {_unit(row.get('unit'))}".rstrip() + ", without its margin,"
+            digits = 2 if chance < 0.99 else 3
+            chances.append(f"{_text(_words(name))}{of} is kept with a chance of {_number(100 * chance, digits)} %.")
         price = row.get("shadow_price_percent")
         if price is not None and (row.get("active") or abs(price) > 1e-3):
             verb = "raises" if price > 0 else "lowers"

@@ -38,8 +38,8 @@ def unit(unit: Any) -> str:
 
 
 def symbols(text: Any) -> str:
-    """`cm Hz^1/2` and `D*_BLIP` with raised and lowered parts."""
-    raised = re.sub(r"\^(-?[\d/]+)", r"<sup>\1</sup>", escaped(text))
+    """`cm Hz^1/2`, `cm2/Vs` and `D*_BLIP` with raised and lowered parts."""
+    raised = re.sub(r"\^(-?[\d/]+)|(?<=\b[cnu]m)(-?\d)\b", r"<sup>\1\2</sup>", escaped(text))
     return re.sub(r"_(\w+)", r"<sub>\1</sub>", raised).replace("ohm", "Ω")
 
 

@@ -72,6 +72,7 @@ def test_files_have_comments_and_one_header(tmp_path):
     [
         ("", "the file is empty"),
         ("voltage_V,voltage_V\n1,2\n", "must have names, each its own"),
+        ("voltage_V;current_A\n-0,5;1e-9\n", "'voltage_V;current_A' has no commas"),
         ("voltage_V,current_A\n1\n", "line 2, '1', must hold 2 numbers"),
         ("voltage_V,current_A\n1,\n", "line 2, '1,', must hold 2 numbers"),
         ("voltage_V,current_A\n1,x\n", "line 2, '1,x', must hold 2 numbers"),

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from invdesign import load_settings
 from invdesign.design.problem import Configuration, DesignProblem
@@ -79,6 +80,17 @@ def test_slopes_and_their_propagation(problem):
     assert found["log10_standard_error_redesigned"] == pytest.approx(a, rel=1e-4)  # the multiplier takes R out
     assert found["log10_per_standard_error"] == pytest.approx({LIFETIME: a, RESISTANCE: b}, rel=1e-4)
     assert report["constraints"]["least"]["chance"] == pytest.approx(0.5)
+
+
+def test_a_margin_counts_for_the_chance(problem):
+    """A slack R - 20 with one standard error of R in reserve: the limit alone is kept with a chance of Phi(1)."""
+    known = of_two(0.5)
+    by = error_bars.slopes(formula, problem.baseline, known)
+    report = {"constraints": {"least": {"slack": 0.0, "limit": 20.0 + ERRORS[1], "satisfied": True}}}
+    alone = {"least": {"slack": ERRORS[1], "limit": 20.0, "satisfied": True}}
+    error_bars.add_chances(report, known, alone, by)
+    assert report["constraints"]["least"]["chance"] == pytest.approx(norm.cdf(1.0), rel=1e-6)
+    assert report["constraints"]["least"]["limit_without_margin"] == 20.0
 
 
 def test_variance_of_correlated_numbers():
