@@ -195,6 +195,10 @@ class LitCurrentVoltage(_CurrentVoltage):
         return "lit"
 
 
+def _bias_in_words(reverse_bias_V: Float[Array, ""]) -> str:
+    return f"{float(reverse_bias_V):g} V reverse"
+
+
 class Spectrum(Curve):
     """External quantum efficiency or responsivity against wavelength, at one bias and frequency."""
 
@@ -215,11 +219,7 @@ class Spectrum(Curve):
 
     @property
     def conditions(self) -> str:
-        return f"{float(self.reverse_bias_V):g} V reverse"
-
-
-def _bias_in_words(reverse_bias_V: Float[Array, ""]) -> str:
-    return f"{float(reverse_bias_V):g} V reverse"
+        return _bias_in_words(self.reverse_bias_V)
 
 
 def _listed(*conditions: str) -> str:
