@@ -81,22 +81,17 @@ def slopes(simulate: Callable[[Configuration], Any], chosen: Configuration, know
 
 def add_to(report: dict[str, Any], known: Uncertainty, by: Slopes) -> None:
     """Standard errors of the optimum's figures and chances of its constraints, into the report of an optimisation."""
-
-    def error(of: Float[np.ndarray, " number"]) -> float:
-        return float(np.sqrt(np.maximum(known.variance(of), 0)))  # round-off may go below; nan stays
-
     for name, row in report["figures"].items():
-        row["standard_error"] = error(by.figures[name])
+        row["standard_error"] = _error(known, by.figures[name])
     # a design made anew once the numbers are known: to first order its figure moves as the Lagrangian does
     anew = by.objective.copy()
     for name, row in report["constraints"].items():
-        width = error(by.slacks[name])
-        row["chance"] = _chance(row, width)
+        row["chance"] = _chance(row, _error(known, by.slacks[name]))
         anew += row["multiplier"] * by.slacks[name]
     report["uncertainty"] = {
         "source": known.source,
-        "log10_standard_error": error(by.objective),
-        "log10_standard_error_redesigned": error(anew),
+        "log10_standard_error": _error(known, by.objective),
+        "log10_standard_error_redesigned": _error(known, anew),
         "log10_per_standard_error": {
             number: float(slope * one)
             for number, slope, one in zip(known.numbers, by.objective, known.standard_errors, strict=True)
@@ -109,7 +104,12 @@ def add_chances(report: dict[str, Any], known: Uncertainty, alone: Mapping[str, 
     for name, row in report["constraints"].items():
         if alone[name]["limit"] != row["limit"]:
             row["limit_without_margin"] = alone[name]["limit"]
-        row["chance"] = _chance(alone[name], float(np.sqrt(np.maximum(known.variance(by.slacks[name]), 0))))
+        row["chance"] = _chance(alone[name], _error(known, by.slacks[name]))
+
+
+def _error(known: Uncertainty, of: Float[np.ndarray, " number"]) -> float:
+    """Standard error of what has these slopes by the numbers known."""
+    return float(np.sqrt(np.maximum(known.variance(of), 0)))  # round-off may go below; nan stays
 
 
 def _chance(limit: Mapping[str, Any], width: float) -> float:

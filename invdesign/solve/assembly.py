@@ -361,7 +361,8 @@ class EdgeLinearisation(NamedTuple):
     balance: EdgeBalance
     rows: Float[Array, "row local 2 edge"]
     """Charge, loss of electrons, loss of holes by the local variables; 3 of each, or with the losses at the places
-    where tunnelling carriers land, and ln n and ln p as seen there, 5; or with those of other dots and their levels."""
+    where tunnelling carriers land, and ln n and ln p as seen there, 5; or with those of other dots, to which what the
+    dots' own levels gain is added (`DotEnsemble.balance_stoichiometry`), and their levels."""
     along: Float[Array, "unknown of edge"]
     """Displacement, electrons and holes to the right, and those between dots, by the unknowns of the edge."""
     field: Float[Array, " edge"]
