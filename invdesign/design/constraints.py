@@ -39,6 +39,7 @@ class Constraint(eqx.Module):
     """A family of limits that is switched on and off together."""
 
     enabled: eqx.AbstractVar[bool]
+    margin: eqx.AbstractVar[Float[Array, ""]]
 
     @abstractmethod
     def limits(self, c: Characterisation, scale: Float[Array, ""] | float = 1.0) -> list[Limit]:
@@ -174,11 +175,11 @@ class Constraints(eqx.Module):
 
     def with_margins(self, part: Float[Array, ""] | float) -> "Constraints":
         """The same with so much of every margin: 0 leaves the limits alone."""
-
-        def margins(constraints: Constraints) -> list[Float[Array, ""]]:
-            return [getattr(constraints, field.name).margin for field in dataclasses.fields(constraints)]
-
-        return eqx.tree_at(margins, self, [part * jnp.asarray(margin) for margin in margins(self)])
+        families = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return dataclasses.replace(
+            self,
+            **{name: dataclasses.replace(family, margin=part * family.margin) for name, family in families.items()},
+        )
 
     def names(self, device: Device) -> tuple[str, ...]:
         """Names of the limits that are switched on, in their order."""
