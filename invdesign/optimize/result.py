@@ -96,8 +96,11 @@ class Result:
 
     @property
     def message(self) -> str:
-        """One or two sentences on the status and what to try next."""
-        return MESSAGES[self.status]
+        """What the status means and what to try next."""
+        message, searches = MESSAGES[self.status], len(self.starts.status)
+        if self.status is Status.feasible and searches > 1 and self.optima[0].starts < 2:
+            message += f" No second search of the {searches} ended near it: more starts, or others, may find a better one."
+        return message
 
     def shadow_price(self, constraint: str, slack_per_limit: float = 1.0) -> float:
         """d(optimal objective) / d(limit) of one constraint, to first order and from either side of the optimum.
