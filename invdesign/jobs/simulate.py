@@ -155,10 +155,10 @@ def warnings(run: Simulation) -> Iterator[str]:
     device = run.device
     for name, material in dotted(device).items():
         fraction, diameter = float(material.dots.volume_fraction), float(material.dots.diameter_nm)
-        if fraction > PERCOLATION:
+        if fraction > PERCOLATION and not material.hopping:
             yield (
                 f"{name}: at a volume fraction of {fraction:.3g} dots touch at random (percolation near "
-                f"{PERCOLATION}); conduction from dot to dot is not in the model"
+                f"{PERCOLATION}), but carriers do not go from dot to dot (dots.hopping is null)"
             )
         thickness = float(device.layers[name].thickness_nm)
         if thickness < diameter:
