@@ -99,7 +99,7 @@ class Result:
         """What the status means and what to try next."""
         message, searches = MESSAGES[self.status], len(self.starts.status)
         if self.status is Status.feasible and searches > 1 and self.optima[0].starts < 2:
-            message += f" No second search of the {searches} ended near it: more starts, or others, may find a better one."
+            message += f" No second search of the {searches} ended near it; more starts may find a better one."
         return message
 
     def shadow_price(self, constraint: str, slack_per_limit: float = 1.0) -> float:
