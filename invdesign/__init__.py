@@ -16,7 +16,7 @@ os.environ["JAX_ENABLE_X64"] = "1"
 if "jax" in sys.modules:
     sys.modules["jax"].config.update("jax_enable_x64", True)
 
-# Moving what does not change out of loops takes XLA up to a third of a compilation, and leaves slower programs here
+# Moving what does not change out of loops takes a sixth to a quarter of a compilation, and leaves slower programs here
 # (docs/measurements.md). XLA reads this when it compiles first; later it has no effect.
 _NO_HOISTING = "--xla_disable_hlo_passes=while-loop-invariant-code-motion"
 if _NO_HOISTING not in (_flags := os.environ.get("XLA_FLAGS", "")):

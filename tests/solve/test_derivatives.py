@@ -83,11 +83,8 @@ def test_the_matrix_is_the_derivative_of_the_equations(bench):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("tunnelling", "barrier"),
-    [(Local(), "far_field"), (Nonlocal(), "near_field")],
-    ids=["local, far field", "nonlocal, near field"],
-)
+@pytest.mark.parametrize("barrier", ["far_field", "near_field"])
+@pytest.mark.parametrize("tunnelling", [Local(), Nonlocal()], ids=["local", "nonlocal"])
 def test_forward_reverse_and_numerical_derivatives_agree(tunnelling, barrier):
     """Current of the dot diode at -0.3 V by thickness, diameter, loading, bromide, doping of a contact layer, bias.
 
