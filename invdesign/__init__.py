@@ -8,6 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+import jaxlib.version
+
 __version__ = "0.1.0"
 
 # All numerics are float64. JAX reads the switch when it is imported, so that the command line can print its help
@@ -16,11 +18,25 @@ os.environ["JAX_ENABLE_X64"] = "1"
 if "jax" in sys.modules:
     sys.modules["jax"].config.update("jax_enable_x64", True)
 
-# Moving what does not change out of loops takes a sixth to a quarter of a compilation, and leaves slower programs here
-# (docs/measurements.md). XLA reads this when it compiles first; later it has no effect.
-_NO_HOISTING = "--xla_disable_hlo_passes=while-loop-invariant-code-motion"
-if _NO_HOISTING not in (_flags := os.environ.get("XLA_FLAGS", "")):
-    os.environ["XLA_FLAGS"] = f"{_flags} {_NO_HOISTING}".strip()
+
+def _tell_xla() -> None:
+    """Have XLA compile in less time (docs/measurements.md); flags that are set already stay as they are.
+
+    Moving what does not change out of loops leaves slower programs here, moving reshapes only keeps the simplifications
+    going to their limit of 25 rounds, and the newer of two code generators takes longer for the same speed. XLA reads
+    the flags when it compiles first, and dies of one that it does not know, so that the last is for known versions.
+    """
+    flags = os.environ.get("XLA_FLAGS", "").strip()
+    if flags and not flags.startswith("-"):
+        return  # the name of a file that has them
+    wanted = ["--xla_disable_hlo_passes=while-loop-invariant-code-motion,reshape-mover"]
+    if [int(part) for part in jaxlib.version.__version__.split(".")[:2]] <= [0, 10]:
+        wanted.append("--xla_cpu_use_fusion_emitters=false")
+    added = [flag for flag in wanted if flag.split("=")[0] not in flags]
+    os.environ["XLA_FLAGS"] = " ".join([flags, *added]).strip()
+
+
+_tell_xla()
 
 # Public name -> the module it lives in. The imports below are for type checkers and editors only.
 _PUBLIC = {

@@ -63,8 +63,8 @@ def detailed_balance(system: System, state: State, light: Light) -> dict[str, Fl
 
     for region, (edge, dots) in zip(system.regions, all_dots(system, state.u, state.v, light), strict=True):
         bulk, site = region.bulk, edge.site
-        add("electron transport", of_affinity(edge.electron.affinity))
-        add("hole transport", of_affinity(edge.hole.affinity))
+        for name, affinity in zip(("electron transport", "hole transport"), edge.hops.affinity, strict=True):
+            add(name, of_affinity(affinity))
         for name, between in zip(HOPPING, edge.between_dots or (), strict=False):
             add(name, of_affinity(between.hop.affinity))
         for process in bulk.recombination:
@@ -115,13 +115,11 @@ def carrier_budget(system: System, state: State, light: Light) -> Float[Array, "
     return jnp.abs(jnp.stack(errors))
 
 
-def _flows(edge: EdgeState) -> tuple[Array, Array]:
+def _flows(edge: EdgeState) -> Float[Array, "2 edge"]:
     """Electrons and holes to the right, in the host and from dot to dot."""
-    flows = edge.electron.net, edge.hole.net
     if edge.between_dots is None:
-        return flows
-    electrons, holes = (flow + between.hop.net for flow, between in zip(flows, edge.between_dots, strict=True))
-    return electrons, holes
+        return edge.hops.net
+    return edge.hops.net + jnp.stack([between.hop.net for between in edge.between_dots])
 
 
 class Spectrum(eqx.Module):

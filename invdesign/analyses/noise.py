@@ -79,12 +79,14 @@ def noise(small: SmallSignal, transfer: Transfer, shunt: Shunt | None = None) ->
         y, z, read = (region.take(array) for array in (ends, transfer.dots, reads))
         moved = [gain[1] - gain[0] + charge * read for charge, gain in zip(CHARGES, y[1:], strict=True)]
         by_electron, by_hole, *by_hops = map(_square, moved)
-        place = add("electron transport", by_electron * edge.electron.noise)
-        place += add("hole transport", by_hole * edge.hole.noise)
+        electrons, holes = edge.hops.noise
+        place = add("electron transport", by_electron * electrons)
+        place += add("hole transport", by_hole * holes)
         for name, by_hop, one in zip(HOPPING, by_hops, edge.between_dots, strict=True) if edge.between_dots else ():
             place += add(name, by_hop * one.hop.noise)
-        slow = by_electron * edge.electron.hooge(bulk.electron_mobility * system.kT / region.lengths)
-        slow += by_hole * edge.hole.hooge(bulk.hole_mobility * system.kT / region.lengths)
+        mobilities = jnp.stack([bulk.electron_mobility, bulk.hole_mobility])
+        electrons, holes = edge.hops.hooge(mobilities * system.kT / region.lengths)
+        slow = by_electron * electrons + by_hole * holes
         place += add(MOBILITY, bulk.hooge_parameter * slow / (region.lengths * frequency))
         pair = 2 * _square(y[1] + y[2])
         for process in bulk.recombination:

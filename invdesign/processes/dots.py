@@ -20,11 +20,12 @@ from the dot (e -> 0 and X -> h, the trap fills) or a hole (h -> 0 and X -> e, i
 the dot's own levels, and neither touches the host.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -216,6 +217,12 @@ class DotRates(NamedTuple):
         return rate if self.bound is None or not jump.binding else rate * self.bound**jump.binding
 
 
+def _of_all_jumps(rates: DotRates, populations: Float[Array, "state ..."]) -> Float[Array, "2 jump ..."]:
+    """Forward and backward rates of all jumps, per dot in the state that they leave, 1/s."""
+    shape = populations.shape[1:]
+    return jnp.stack([jnp.stack([jnp.broadcast_to(pair[way], shape) for pair in rates.of_jumps]) for way in (0, 1)])
+
+
 def _places(auger: Auger | None) -> int:
     return 1 if auger is None else 2
 
@@ -315,12 +322,20 @@ def excited(states: Sequence[DotState]) -> list[Excitation]:
     ]
 
 
-def sum_over_jumps(stoichiometry: Sequence[Sequence[int]], per_jump: Sequence[Array]) -> list[Array]:
+def sum_over_jumps(
+    stoichiometry: Sequence[Sequence[int]], per_jump: Float[Array, "jump ..."]
+) -> Float[Array, "column ..."]:
     """What all jumps together add to each column of their stoichiometry."""
-    return [
-        sum((factor * of_jump for factor, of_jump in zip(column, per_jump, strict=True) if factor), jnp.zeros(()))
+    columns = [
+        sum((factor * per_jump[jump] for jump, factor in enumerate(column) if factor), jnp.zeros(per_jump.shape[1:]))
         for column in zip(*stoichiometry, strict=True)
     ]
+    return jnp.stack(columns)
+
+
+def _beside(constants: np.ndarray, arrays: Array) -> Array:
+    """Numbers of each jump, to be multiplied with arrays that have the jumps on their first axis."""
+    return jnp.expand_dims(jnp.asarray(constants), range(constants.ndim, constants.ndim + arrays.ndim - 1))
 
 
 class DotEnsemble(eqx.Module):
@@ -413,12 +428,19 @@ class DotEnsemble(eqx.Module):
 
     def escape(self, field: Float[Array, "..."], kT: Float[Array, ""]) -> Escape:
         """Enhancement of the exchanges with the host by the field (V/cm); the same at both ends of an edge."""
-        both = self.electron_escape, self.hole_escape
-        if not self.nonlocal_:
-            here = tuple(one.enhancement(field, kT) for one in both)
-            return here if self.hopping is None else (*here, *(jnp.ones_like(one) for one in here))
-        over = tuple(one.thermionic(field, kT) for one in both)
-        return over + tuple(one.tunnelling(field, kT) for one in both)
+        if self.nonlocal_:
+            over, through = (
+                self.of_both(part, field, kT) for part in (BarrierEscape.thermionic, BarrierEscape.tunnelling)
+            )
+            return over + through
+        here = self.of_both(BarrierEscape.enhancement, field, kT)
+        return here if self.hopping is None else (*here, *(jnp.ones_like(one) for one in here))
+
+    def of_both(self, formula: Callable, field: Float[Array, "..."], kT: Float[Array, ""]) -> tuple[Array, Array]:
+        """A formula of `BarrierEscape` for electrons and for holes, written once for the compiler."""
+        both = jax.tree.map(lambda *pair: jnp.stack(pair), self.electron_escape, self.hole_escape)
+        electrons, holes = jax.vmap(formula, (0, None, None))(both, field, kT)
+        return electrons, holes
 
     def rates(
         self, site: Site, escape: Escape, excitation: Float[Array, "..."], landing: Landing | None = None
@@ -484,10 +506,11 @@ class DotEnsemble(eqx.Module):
 
     def one_way(self, rates: DotRates, populations: Float[Array, "state ..."]) -> Float[Array, "2 jump ..."]:
         """Forward and backward rates of all jumps, cm^-3 s^-1."""
-        pairs = list(zip(self.jumps, rates.of_jumps, strict=True))
-        forward = jnp.stack([rate * populations[jump.origin] for jump, (rate, _) in pairs])
-        backward = jnp.stack([rate * populations[jump.target] for jump, (_, rate) in pairs])
-        return self.density * jnp.stack([forward, backward])
+        return self.density * _of_all_jumps(rates, populations) * self._leaving(populations)
+
+    def _leaving(self, populations: Float[Array, "state ..."]) -> Float[Array, "2 jump ..."]:
+        """Populations of the states that jumps leave, forward and backward."""
+        return populations[np.array([[jump.origin for jump in self.jumps], [jump.target for jump in self.jumps]])]
 
     def slopes(
         self,
@@ -495,7 +518,7 @@ class DotEnsemble(eqx.Module):
         populations: Float[Array, "state ..."],
         steepness: Escape,
         degeneracy: Degeneracy | None = None,
-    ) -> tuple[list[Float[Array, "local ..."]], list[Float[Array, "filled ..."]]]:
+    ) -> tuple[Float[Array, "jump local ..."], Float[Array, "jump filled ..."]]:
         """Derivatives of the net rate of every jump by local variables and by the populations `filled`, cm^-3 s^-1.
 
         Local variables are the levels of electrons and holes, the field and, with tunnelling apart or hopping, those
@@ -504,28 +527,27 @@ class DotEnsemble(eqx.Module):
         dots what levels do to the places that are free there. `steepness` is d ln(enhancement)/d
         field of each exchange with the host. A population grows at the cost of the empty state.
         """
-        by_local, by_state = [], []
-        for jump, taken_from, (forward, backward) in zip(
-            self.jumps, self.host_stoichiometry, rates.of_jumps, strict=True
-        ):
-            taken = self.density * forward * populations[jump.origin]
-            net = taken - self.density * backward * populations[jump.target]
-            steep = sum((-factor * of for factor, of in zip(taken_from, steepness, strict=True)), jnp.zeros(()))
-            by_host = [-factor * taken for factor in taken_from]
-            if rates.crowding is not None:
-                for carrier, crowding in enumerate(rates.crowding):
-                    by_host[2 + carrier] += -taken_from[2 + carrier] * crowding * net
-            if degeneracy is not None:
-                for carrier in range(2):
-                    with_bands = taken_from[:2] if self.hopping is not None else taken_from
-                    exchanged = sum(-factor for factor in with_bands[carrier::2])
-                    by_host[carrier] += exchanged * (degeneracy.slope[carrier] - 1) * net
-            by_local.append(jnp.stack([*by_host[:2], steep * net, *by_host[2:]]))
-            lost_empty = (jump.origin == EMPTY) * forward - (jump.target == EMPTY) * backward
-            gains = [(jump.origin == state) * forward - (jump.target == state) * backward for state in self.filled]
-            each = [jnp.broadcast_to(gain - lost_empty, net.shape) for gain in gains]
-            by_state.append(self.density * jnp.stack(each))
-        return by_local, by_state
+        ways = self.density * _of_all_jumps(rates, populations)
+        taken, given = ways * self._leaving(populations)
+        net = taken - given
+        # what a forward step takes from each place
+        takes = -np.array(self.host_stoichiometry, float)
+        steep = sum((_beside(takes[:, k], net) * of for k, of in enumerate(steepness)), jnp.zeros(()))
+        by_level = _beside(takes, taken) * taken[:, None]
+        if rates.crowding is not None:
+            for carrier, crowding in enumerate(rates.crowding, 2):
+                by_level = by_level.at[:, carrier].add(_beside(takes[:, carrier], net) * crowding * net)
+        if degeneracy is not None:
+            with_bands = takes[:, :2] if self.hopping is not None else takes
+            for carrier in range(2):
+                exchanged = _beside(np.sum(with_bands[:, carrier::2], axis=1), net)
+                by_level = by_level.at[:, carrier].add(exchanged * (degeneracy.slope[carrier] - 1) * net)
+        by_local = jnp.concatenate([by_level[:, :2], (steep * net)[:, None], by_level[:, 2:]], axis=1)
+        states = np.arange(len(self.states))
+        left = np.array([[jump.origin == states, jump.target == states] for jump in self.jumps], float)
+        left = left[..., self.filled] - left[..., [EMPTY]]
+        forward, backward = (_beside(left[:, way], net) * ways[way][:, None] for way in (0, 1))
+        return by_local, forward - backward
 
     def stationary(
         self, site: Site, rates: DotRates, landing: Landing | None = None

@@ -41,6 +41,7 @@ from invdesign.processes.dots import (
     list_states,
     sum_over_jumps,
 )
+from invdesign.processes.field_emission import BarrierEscape
 from invdesign.processes.hopping import DotHop
 from invdesign.processes.ions import MobileIons
 from invdesign.processes.site import Site
@@ -307,8 +308,8 @@ class EdgeState(NamedTuple):
 
     site: Site
     """Both ends of every edge."""
-    electron: Hop
-    hole: Hop
+    hops: Hop
+    """Of electrons and of holes (first axis)."""
     displacement: Float[Array, " edge"]
     """eps E, in elementary charges per cm^2."""
     between_dots: tuple[DotHop, DotHop] | None
@@ -407,14 +408,15 @@ def edge_state(
         log_ni2 += jnp.sum(degenerate.log_free, axis=0)
     splitting = v + phi_p - phi_n
     site = Site(log_n, log_p, jnp.exp(log_n), jnp.exp(log_p), jnp.exp(log_ni2), splitting, field, kT, degenerate)
-    electron = hop(bulk.electron_mobility * kT / length, log_n[0], log_n[1], phi_n[1] - phi_n[0])
-    hole = hop(bulk.hole_mobility * kT / length, log_p[0], log_p[1], phi_p[0] - phi_p[1])
+    velocity = jnp.stack([bulk.electron_mobility, bulk.hole_mobility]) * kT / length
+    left, right = jnp.stack([log_n, log_p], axis=1)
+    hops = hop(velocity, left, right, jnp.stack([phi_n[1] - phi_n[0], phi_p[0] - phi_p[1]]))
     between_dots = None
     if bulk.dots is not None and len(x) > 3:
         dot_n, dot_p = x[3:]
         activities = jnp.stack([bulk.log_nc, bulk.log_nv])[:, None] + _levels(bulk, kT, jnp.stack([psi, *x[3:]]), v)
         between_dots = bulk.dots.hops(activities, jnp.stack([dot_n[1] - dot_n[0], dot_p[0] - dot_p[1]]), length)
-    return EdgeState(site, electron, hole, _permittivity(bulk) * field, between_dots)
+    return EdgeState(site, hops, _permittivity(bulk) * field, between_dots)
 
 
 def _log_densities(
@@ -481,13 +483,12 @@ def _moving_dots(dots: DotEnsemble, rates: DotRates, past: DotPast) -> EdgeDots:
 
     before = with_empty(past.before)
     none = (jnp.zeros_like(rates.here.capture_n),) * len(dots.host_stoichiometry[0])
-    by_dots = jnp.stack(sum_over_jumps(dots.dot_stoichiometry, dots.slopes(rates, before, none)[1]))
-    driven = jnp.stack(sum_over_jumps(dots.dot_stoichiometry, list(net(before)))) / dots.density
+    by_dots = sum_over_jumps(dots.dot_stoichiometry, dots.slopes(rates, before, none)[1])
+    driven = sum_over_jumps(dots.dot_stoichiometry, net(before)) / dots.density
     own = past.store * _unit_matrix(by_dots) - by_dots / dots.density
     change = eliminate(own, (driven + past.store * past.gained)[:, None])[:, 0]
     populations = with_empty(past.before + change)
-    lost = -jnp.stack(sum_over_jumps(dots.host_stoichiometry, list(net(populations))))
-    lost = over_sizes(lost, 1)
+    lost = -over_sizes(sum_over_jumps(dots.host_stoichiometry, net(populations)), 1)
     here, far = lost[:2], None if dots.far is None else lost[2:]
     return EdgeDots(rates, populations, here if far is None else here + far, far, change)
 
@@ -542,7 +543,7 @@ def _balance(
     if landing is not None:
         far = jnp.zeros_like(loss) if dots is None or dots.far is None else halves * dots.far
         loss -= far
-    flows = [state.displacement, state.electron.net, state.hole.net]
+    flows = [state.displacement, *state.hops.net]
     inside = [halves * charge, -loss[0], -loss[1]]
     if hopping:
         flows += [one.hop.net for one in state.between_dots or ()] or [jnp.zeros_like(flows[0])] * 2
@@ -569,12 +570,14 @@ def edge_balance(
     return _balance(bulk, halves, state, dots, host, landing, len(x) > 3)
 
 
-def _by_carriers(function: Callable[[Site], Array], site: Site) -> tuple[Array, Array]:
-    """Derivatives of a function of the carriers by their levels, which are ln n and ln p but for a constant unless
-    carriers are degenerate."""
+def _by_local(function: Callable[[Site], Array], site: Site) -> Float[Array, "3 2 edge"]:
+    """Derivatives of a function of every place on its own, by the levels of electrons and holes there, which are ln n
+    and ln p but for a constant unless carriers are degenerate, and by the field, V/cm."""
 
-    def moved(electrons: Array, holes: Array) -> Array:
-        by_n, by_p = site.slopes * jnp.stack([electrons, holes])
+    def moved(everywhere: Array) -> Array:
+        """What moves everywhere by the same moves every place by itself."""
+        electrons, holes, field = everywhere
+        by_n, by_p = site.slopes * jnp.reshape(everywhere[:2], (2, 1, 1))
         ni2 = site.ni2
         if site.degeneracy is not None:
             ni2 = site.ni2 * jnp.exp(by_n + by_p - electrons - holes)
@@ -587,20 +590,11 @@ def _by_carriers(function: Callable[[Site], Array], site: Site) -> tuple[Array, 
                 p=site.p * jnp.exp(by_p),
                 ni2=ni2,
                 affinity=site.affinity + electrons + holes,
+                field=site.field + field,
             )
         )
 
-    zero, one = jnp.zeros_like(site.n), jnp.ones_like(site.n)
-    return jax.jvp(moved, (zero, zero), (one, zero))[1], jax.jvp(moved, (zero, zero), (zero, one))[1]
-
-
-def _by_field(bulk: Bulk, site: Site) -> Float[Array, "2 edge"]:
-    """Derivative of the host's recombination by the field, V/cm."""
-
-    def moved(field: Array) -> Array:
-        return host_recombination(bulk, dataclasses.replace(site, field=field))
-
-    return jax.jvp(moved, (site.field,), (jnp.ones_like(site.field),))[1]
+    return jnp.moveaxis(jax.jacfwd(moved)(jnp.zeros(3)), -1, 0)
 
 
 def edge_linearisation(
@@ -625,23 +619,22 @@ def edge_linearisation(
     zero = jnp.zeros_like(site.n)
     stored = site.densities * site.slopes
     charge = jnp.stack([-stored[0], stored[1], zero])
-    loss = jnp.stack([*_by_carriers(lambda at: host_recombination(bulk, at), site), _by_field(bulk, site)])
+    loss = _by_local(lambda at: host_recombination(bulk, at), site)
     rows, dots = jnp.stack([charge, loss, loss]), None
     if ensemble is not None and filled is not None and steepness is not None:
         by_local, by_dots = ensemble.slopes(filled.rates, filled.populations, steepness, site.degeneracy)
         host_by_local, host_by_dots = (sum_over_jumps(ensemble.balance_stoichiometry, by) for by in (by_local, by_dots))
-        host_by_local = [over_sizes(row, 1) for row in host_by_local]
-        nothing = jnp.zeros_like(host_by_local[0])
-        beyond = [(0, len(nothing) - 3)] * 2 + [(0, 0)] * 2
-        rows = jnp.pad(rows, beyond) - jnp.stack([nothing, *host_by_local])
+        host_by_local = over_sizes(host_by_local, 2)
+        beyond = [(0, len(host_by_local) - 2)] * 2 + [(0, 0)] * 2
+        rows = jnp.pad(rows, beyond).at[1:].add(-host_by_local)
         count = halves * ensemble.density
-        charges = [state.charge for state in ensemble.states[1:]]
-        of_one = [jnp.full_like(by, one) for by, one in zip(host_by_dots[0], charges, strict=True)]
-        charge_by_dots = jnp.stack(of_one) * ensemble.density
+        charges = np.array([ensemble.states[state].charge for state in ensemble.filled], float)
+        charge_by_dots = jnp.expand_dims(charges, range(1, host_by_dots.ndim - 1)) * ensemble.density
+        charge_by_dots = jnp.broadcast_to(charge_by_dots, host_by_dots.shape[1:])
         dots = DotLinearisation(
-            halves * jnp.stack([charge_by_dots, *(-by for by in host_by_dots)]),
-            halves * jnp.stack(sum_over_jumps(ensemble.dot_stoichiometry, by_local)),
-            halves * jnp.stack(sum_over_jumps(ensemble.dot_stoichiometry, by_dots)),
+            halves * jnp.concatenate([charge_by_dots[None], -host_by_dots]),
+            halves * sum_over_jumps(ensemble.dot_stoichiometry, by_local),
+            halves * sum_over_jumps(ensemble.dot_stoichiometry, by_dots),
             count,
             _kept(ensemble, count),
             filled.change,
@@ -704,12 +697,9 @@ def _chain(slopes: Sequence[Array], columns: Sequence[Float[np.ndarray, " of"]])
 def _along(
     state: EdgeState, permittivity_over_length: Float[Array, " edge"], unknowns: int
 ) -> Float[Array, "unknown of edge"]:
-    def by_levels(hop: Hop, slopes: Array) -> tuple[Array, Array, Array]:
-        left, right, by_affinity = hop.slopes
-        return left * slopes[0], right * slopes[1], by_affinity
-
-    electrons, holes = state.site.slopes
-    hops = [by_levels(state.electron, electrons), by_levels(state.hole, holes)]
+    left, right, by_affinity = state.hops.slopes
+    levels = state.site.slopes
+    hops = list(zip(left * levels[:, 0], right * levels[:, 1], by_affinity, strict=True))
     if unknowns > 3:
         still = (jnp.zeros_like(permittivity_over_length),) * 3
         hops += [still] * 2 if state.between_dots is None else [one.slopes for one in state.between_dots]
@@ -840,8 +830,8 @@ def landing_places(system: System, u: Float[Array, "node unknown"]) -> Places | 
         """Electrons go against the field, holes with it."""
         weight = ensemble.density / over_sizes(jnp.atleast_2d(ensemble.density))
         electrons, holes = (
-            over_sizes(jnp.atleast_2d(weight * escape.landing_cm(field, system.kT)))[0]
-            for escape in (ensemble.electron_escape, ensemble.hole_escape)
+            over_sizes(jnp.atleast_2d(weight * distance))[0]
+            for distance in ensemble.of_both(BarrierEscape.landing_cm, field, system.kT)
         )
         return jnp.sign(field) * jnp.stack([-electrons, holes])
 

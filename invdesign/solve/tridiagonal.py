@@ -145,8 +145,19 @@ CoreSolver = Callable[[BlockTridiagonal, Array], Array]
 
 
 def eliminate(matrix: Array, rhs: Array) -> Array:
-    """Solve one small dense system by Gauss elimination, unrolled; pivots are taken in order."""
+    """Solve small dense systems, one per place of the axes after the first two, by Gauss elimination; pivots are taken
+    in order.
+
+    Up to `LARGEST_UNROLLED` equations are unrolled; more of them in a loop over the pivots, which compiles in no time.
+    """
     size = matrix.shape[0]
+    if size > LARGEST_UNROLLED:
+
+        def without(pivot: Array, rows: Array) -> Array:
+            chosen = rows[pivot] / rows[pivot, pivot]
+            return (rows - rows[:, pivot, None] * chosen).at[pivot].set(chosen)
+
+        return jax.lax.fori_loop(0, size, without, jnp.concatenate([matrix, rhs], axis=1))[:, size:]
     a = [[matrix[i, j] for j in range(size)] for i in range(size)]
     b = [rhs[i] for i in range(size)]
     for pivot in range(size):

@@ -150,7 +150,7 @@ def test_a_recombining_plane_in_the_base_of_a_diode():
         solver = Solver(one)
         flows = solver.density(0.35)
         edges = edge_states(solver.system, solver.at(0.35).u, solver.at(0.35).v)
-        holes = solver.system.join([edge.hole.net for edge in edges])
+        holes = solver.system.join([edge.hops.net[1] for edge in edges])
         currents.append(abs(float(holes[150])))
         assert checks.spread(flows) < 1e-9
     ni2 = SILICON["conduction_dos_cm3"] * SILICON["valence_dos_cm3"] * np.exp(-SILICON["band_gap_eV"] / kT)
