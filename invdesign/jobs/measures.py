@@ -30,6 +30,7 @@ from invdesign.jobs.reproduction import (
     emission_rate,
     field_shares,
     measured_noise,
+    permittivity,
 )
 
 Measure = Callable[[Solved], float | None]
@@ -71,7 +72,7 @@ def _extinction(s: Solved, host: bool) -> tuple[np.ndarray, np.ndarray]:
     """Absorption coefficient (cm^-1) of the film or of its host over wavelength (nm)."""
     wavelength = np.arange(500.0, 1601.0, 1.0)
     material = s.film.host if host else s.film
-    index = np.sqrt(np.asarray(material.permittivity(jnp.asarray(wavelength)), complex))
+    index = np.sqrt(np.asarray(permittivity(material, jnp.asarray(wavelength)), complex))
     return wavelength, 4 * np.pi * np.imag(index) / (wavelength * 1e-7)
 
 

@@ -133,7 +133,7 @@ def run(settings: ReproduceSettings, folder: RunFolder | None, console: Console)
     if folder is None:
         console.print(
             f"{settings.device.name} against {len(paper)} statements of {SOURCE}, with {len(others)} alternatives and "
-            f"{len(settings.compared)} comparison devices\nestimated time: 8 min on two cores, compilation included "
+            f"{len(settings.compared)} comparison devices\nestimated time: 6 min on two cores, compilation included "
             "(4 min when the compile cache is filled); nothing was written",
             soft_wrap=True,
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Complex, Float
 
 from invdesign.analyses.readout import Noiseless, Readout
 from invdesign.analyses.transient import Response as TimeResponse, decay
@@ -31,6 +31,7 @@ from invdesign.jobs.tables.currents import jv, mean_field
 from invdesign.jobs.tables.dots import capture, rates
 from invdesign.materials.optical import extrapolated
 from invdesign.materials.quantum_dots import DotsInHost
+from invdesign.materials.semiconductor import Material
 from invdesign.optics.stack import solve as solve_stack
 
 EXCITON_NM, LASER_NM, BLUE_NM, RED_NM = 1240.0, COMPARED_WAVELENGTH_NM, 400.0, 600.0
@@ -274,6 +275,15 @@ def crossing(x: np.ndarray, y: np.ndarray, level: float, *, logarithmic: bool = 
 # --- films on glass, fields, and emission of one dot ----------------------------------------------------------------
 
 
+@jax.jit
+def permittivity(material: Material, wavelength_nm: Float[Array, " wavelength"]) -> Complex[Array, " wavelength"]:
+    """Relative permittivity of a material, compiled."""
+    return material.permittivity(wavelength_nm)
+
+
+_solve_stack = jax.jit(solve_stack, static_argnums=2)
+
+
 def films(device: Device, dots_alone: Device | None) -> Table:
     """1 - R - T of films of the host, of dots alone and of both on glass, as thick as the device's film."""
     name = next(iter(dotted(device)))
@@ -286,9 +296,9 @@ def films(device: Device, dots_alone: Device | None) -> Table:
     wavelength = jnp.arange(400.0, 1601.0, 5.0)
     table: Table = {"wavelength_nm": np.asarray(wavelength)}
     for kind, material in materials.items():
-        substrate = jnp.ones(len(wavelength), complex) * 1.52**2 if glass is None else glass.permittivity(wavelength)
-        optics = solve_stack(
-            jnp.stack([material.permittivity(wavelength), substrate]),
+        substrate = jnp.full(len(wavelength), 1.52**2 + 0j) if glass is None else permittivity(glass, wavelength)
+        optics = _solve_stack(
+            jnp.stack([permittivity(material, wavelength), substrate]),
             jnp.asarray([thickness, 1e6]),
             (True, False),
             wavelength,
