@@ -265,9 +265,9 @@ class Solver:
 
     def __init__(self, device: Device):
         self.device = device
-        self.system: System = discretise(device)
+        self.system: System = jax.jit(discretise)(device)
         self.dark: Light = no_light(self.system)
-        guess = equilibrium_guess(self.system)
+        guess = jax.jit(equilibrium_guess)(self.system)
         self.rest: Outcome = checks.travel(self.system, guess, self.target(0.0), self.target(0.0))
         assert bool(self.rest.converged)
 

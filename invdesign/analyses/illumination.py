@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -39,6 +40,7 @@ class Absorption(NamedTuple):
         return Light(jnp.tensordot(photon_flux, self.host, 1), jnp.tensordot(photon_flux, self.dots, 1))
 
 
+@jax.jit
 def absorption(device: Device, wavelength_nm: Float[Array, " wavelength"]) -> Absorption:
     """Solve Maxwell's equations in the stack of a device."""
     flipped = device.illuminated_side == "right"

@@ -11,6 +11,7 @@ and rise with the square of a current: at equilibrium they are silent.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -54,6 +55,7 @@ def flicker_Hz(omega: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.maximum(omega / (2 * jnp.pi), FLICKER_FLOOR_HZ)
 
 
+@jax.jit
 def noise(small: SmallSignal, transfer: Transfer, shunt: Shunt | None = None) -> Noise:
     """Noise density at the frequency of `transfer`, split by process and by place.
 

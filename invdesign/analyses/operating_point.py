@@ -47,6 +47,7 @@ class OperatingPoint(eqx.Module):
         return self.outcome.status
 
     @property
+    @jax.jit
     def current_A(self) -> Float[Array, ""]:
         """Terminal current into the anode, with what flows beside the junction."""
         edges = balance(self.system, self.state.u, self.state.v, self.light)
@@ -97,6 +98,7 @@ def reach(system: System, target: Target, warm: State | None = None, settings: S
     return differentiable(system, walk(system, start, dark, target, settings, stage), target)
 
 
+@jax.jit
 def operate(
     device: Device,
     voltage_V: Float[Array, ""] | float = 0.0,
@@ -125,6 +127,7 @@ class Sweep(eqx.Module):
     state: State
 
 
+@jax.jit
 def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings = DEFAULTS) -> Sweep:
     """Walk through voltages in their order, each from the one before; the first is reached cold."""
     return sweep_system(*under_own_light(device), voltage_V, settings)

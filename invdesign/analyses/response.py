@@ -16,6 +16,7 @@ from invdesign.processes.dots import excited
 from invdesign.solve.assembly import over_sizes, populations
 
 
+@jax.jit
 def quantum_efficiency(small: SmallSignal, transfer: Transfer, absorption: Absorption) -> Complex[Array, " wavelength"]:
     """Electrons in the circuit per incident photon, with phase; positive where light drives the reverse current."""
     system, state = small.system, small.state

@@ -136,6 +136,7 @@ class Characterisation(eqx.Module):
         return response_power(self.small, self.absorption, frequency_Hz, self.load_ohm)
 
 
+@jax.jit
 def characterise(
     device: Device,
     reverse_bias_V: Float[Array, ""] | float,

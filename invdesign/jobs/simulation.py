@@ -158,9 +158,6 @@ def _respond(
     return jax.lax.map(row, (states, voltage_V, frequency_Hz, dark_current_A))
 
 
-_absorption = jax.jit(absorption)
-
-
 # --- the simulation ------------------------------------------------------------------------------------------------
 
 
@@ -239,7 +236,7 @@ def simulate(device: Device, ask: Ask) -> Simulation:
     reached = all(model.extrapolates or model.covers(np.array([COMPARED_WAVELENGTH_NM])).all() for model in models)
     singled_out = [ask.read_wavelength_nm, COMPARED_WAVELENGTH_NM][: 2 if reached else 1]
     wavelengths = np.concatenate([singled_out, ask.wavelength_nm])
-    optical = _absorption(device, jnp.asarray(wavelengths))
+    optical = absorption(device, jnp.asarray(wavelengths))
     is_dark = device.illumination.spectrum() is None
     light = _light(device, ask, optical)
 
@@ -310,7 +307,7 @@ def _light(device: Device, ask: Ask, optical: Absorption) -> Light:
     if spectrum is None:
         return _monochromatic(optical, 0, ask.irradiance_W_per_cm2)
     wavelength, irradiance = spectrum
-    return _absorption(device, wavelength).light(photon_flux(wavelength, irradiance))
+    return absorption(device, wavelength).light(photon_flux(wavelength, irradiance))
 
 
 def _monochromatic(optical: Absorption, place: int, irradiance_W_per_cm2: float) -> Light:

@@ -151,7 +151,7 @@ class Bench:
         self.system: System = eqx.filter_jit(prepare)(device)
         self.biases_V = _biases(settings)
         self.wavelengths = _wavelengths(device, float(settings.objective.wavelengths_nm[0]))
-        self.optics: Absorption = eqx.filter_jit(absorption)(device, self.wavelengths)
+        self.optics: Absorption = absorption(device, self.wavelengths)
         self.wavelength_index, self.note = self._wavelength()
         self.wavelength_nm = float(self.wavelengths[self.wavelength_index])
         dark = no_light(self.system)
@@ -219,7 +219,7 @@ class Bench:
         return outcome
 
     def linear(self, state: State, light: Light) -> Any:
-        return eqx.filter_jit(small_signal)(self.system, state, light)
+        return small_signal(self.system, state, light)
 
     def spectrum(self, small: Any, frequencies_Hz: Any, edges: Any) -> checks.Spectrum:
         frequencies, where = np.broadcast_arrays(frequencies_Hz, edges)

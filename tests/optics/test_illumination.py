@@ -136,7 +136,7 @@ def test_light_stands_on_nodes_where_it_is_absorbed():
     the node in whose half of an edge it is absorbed would be wrong by 4 %.
     """
     device, wavelength = load_device("silicon_pn"), jnp.asarray([400.0, 500.0])
-    found = jax.jit(absorption)(device, wavelength)
+    found = absorption(device, wavelength)
     start, nodes = 0.0, []
     for name in device.electrical:
         x = start + device.mesh(name).nodes * float(device.layers[name].thickness_nm)

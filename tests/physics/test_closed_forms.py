@@ -20,8 +20,8 @@ READ = 40
 
 
 def spectrum(solver, state, frequencies):
-    small = jax.jit(small_signal)(solver.system, state, solver.dark)
-    optics = jax.jit(absorption)(solver.device, jnp.array([500.0, 1240.0]))
+    small = small_signal(solver.system, state, solver.dark)
+    optics = absorption(solver.device, jnp.array([500.0, 1240.0]))
     frequency = jnp.asarray(frequencies, jnp.float64)
     return checks.spectrum(small, frequency, jnp.full(len(frequencies), READ), optics)
 
@@ -98,8 +98,8 @@ def test_bandwidth_of_a_fast_diode_is_that_of_its_capacitance():
     """
     solver = Solver(nip_cell())
     state = solver.at(-1.0)
-    small = jax.jit(small_signal)(solver.system, state, solver.dark)
-    optics = jax.jit(absorption)(solver.device, jnp.array([500.0]))
+    small = small_signal(solver.system, state, solver.dark)
+    optics = absorption(solver.device, jnp.array([500.0]))
     load = 1e6
 
     @jax.jit

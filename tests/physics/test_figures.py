@@ -96,7 +96,7 @@ def cells():
     """The n-i-p cell at 0.5 V reverse: dark, lit, and lit behind an amplifier."""
     light = Monochromatic(wavelength_nm=500.0, irradiance_W_per_cm2=1e-3)
     dark, lit = nip_cell(), nip_cell(illumination=light)
-    compute = jax.jit(characterise)
+    compute = characterise
     wavelength = jnp.array([500.0])
     lit_point = compute(lit, 0.5, wavelength)
     readout = Amplifier(**NUMBERS)

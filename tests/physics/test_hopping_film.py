@@ -1,7 +1,6 @@
 """Carriers that hop from dot to dot in a host that carries none, and beside it: closed forms."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -103,7 +102,7 @@ def test_dots_alone_collect_what_is_split():
         optics = absorption(device, jnp.array([1240.0]))
         point = operate(device, -3.0)
         assert bool(point.converged)
-        small = jax.jit(small_signal)(point.system, point.state, point.light)
+        small = small_signal(point.system, point.state, point.light)
         efficiency = float(quantum_efficiency(small, small.transfer(0.0), optics)[0].real)
         return device, efficiency / float(jnp.sum(optics.dots + optics.host))
 

@@ -117,7 +117,7 @@ def test_frozen_where_they_rest_they_change_nothing():
 
 def test_noise_with_ions_standing_still_is_that_of_nyquist(cell):
     """n-i-p cell with ions at rest, dark, 0 V, 1 Hz to 1 GHz: S_I = 4kT Re Y of the device with its ions held."""
-    small = jax.jit(small_signal)(cell.system, cell.rest.state, cell.dark)
+    small = small_signal(cell.system, cell.rest.state, cell.dark)
     optics = jax.jit(lambda d: absorption(d, jnp.array([500.0])))(cell.device)
     frequency = jnp.logspace(0, 9, 7)
     found = checks.spectrum(small, frequency, jnp.full(7, 40), optics)

@@ -81,7 +81,7 @@ class Bench:
 
     def linear(self, light: Light | None = None) -> SmallSignal:
         state = self.state if light is None else self.solver.at(self.voltage_V, light)
-        return jax.jit(small_signal)(self.system, state, self.dark if light is None else light)
+        return small_signal(self.system, state, self.dark if light is None else light)
 
     def field(self, edge: int) -> float:
         """Size of the field, V/cm."""

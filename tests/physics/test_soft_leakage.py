@@ -107,7 +107,7 @@ def test_a_blocking_layer_that_breaks_down_softly(name, face, edge):
         state, found = terminal(bias)
         field = fields(solver, state)[0][edge]
         assert found == pytest.approx(1e-15 * field**2 * np.exp(-CRITICAL / field), rel=1e-6)
-        small = jax.jit(small_signal)(solver.system, state, solver.dark)
+        small = small_signal(solver.system, state, solver.dark)
         transfer = jax.jit(lambda small: small.transfer(1.0))(small)
         total = float(jax.jit(lambda *at: noise(*at).total)(small, transfer))
         assert total == pytest.approx(2 * ELEMENTARY_CHARGE_C * found, rel=1e-6)
@@ -139,7 +139,7 @@ def test_the_leak_of_a_layer_can_be_differentiated():
 
 def test_its_noise_is_shot_noise(solver, biased):
     """The same at 1 Hz: pairs are made independently of carriers and of each other, S_I = 2qI. 1e-3."""
-    small = jax.jit(small_signal)(solver.system, biased, solver.dark)
+    small = small_signal(solver.system, biased, solver.dark)
     parts = jax.jit(lambda small: noise(small, small.transfer(1.0)).by_process)(small)
     shot = 2 * ELEMENTARY_CHARGE_C * current(solver, biased)
     assert float(parts[TunnelGeneration.name]) == pytest.approx(shot, rel=1e-3)

@@ -93,7 +93,7 @@ def bench(request):
 
 @pytest.fixture(scope="module")
 def optics(bench):
-    return jax.jit(absorption)(bench.device, jnp.array([500.0, 1240.0]))
+    return absorption(bench.device, jnp.array([500.0, 1240.0]))
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def spectrum(bench, state, light, optics, points):
     """
     repeated = [*points, *[points[-1]] * (MOST_POINTS - len(points))]
     frequency, edge = (jnp.asarray(np.array(column)) for column in zip(*repeated, strict=True))
-    small = jax.jit(small_signal)(bench.system, state, light)
+    small = small_signal(bench.system, state, light)
     found = checks.spectrum(small, frequency.astype(float), edge, optics, bench.device.terminals.shunt)
     return jax.tree.map(lambda values: values[: len(points)], found)
 

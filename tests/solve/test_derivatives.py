@@ -199,7 +199,7 @@ def test_a_sweep_gives_the_points_and_slopes_of_single_solves():
     of the last one by a thickness. 1e-9: either is solved to round-off of a current that is 1e-9 of its flows."""
     device = dot_diode(edges=(4, 8, 4))
     voltages = jnp.array([0.3, 0.1, -0.2, -1.0])
-    found = jax.jit(sweep)(device, voltages)
+    found = sweep(device, voltages)
     assert not jnp.any(found.status)
     single = jax.jit(lambda d, v: operate(d, v).current_A)
     expected = jnp.stack([single(device, v) for v in voltages])
