@@ -163,23 +163,19 @@ class Constraints(eqx.Module):
 
     def limits(self, c: Characterisation, scale: Float[Array, ""] | float = 1.0) -> list[Limit]:
         """All limits that are switched on."""
-        families: tuple[Constraint, ...] = (
-            self.peak_field,
-            self.bandwidth,
-            self.bromide,
-            self.dark_current,
-            self.gain,
-            self.absorptance,
-        )
-        return [limit for family in families if family.enabled for limit in family.limits(c, scale)]
+        return [limit for family in self._families.values() if family.enabled for limit in family.limits(c, scale)]
 
     def with_margins(self, part: Float[Array, ""] | float) -> "Constraints":
         """The same with so much of every margin: 0 leaves the limits alone."""
-        families = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return dataclasses.replace(
             self,
-            **{name: dataclasses.replace(family, margin=part * family.margin) for name, family in families.items()},
+            **{name: dataclasses.replace(one, margin=part * one.margin) for name, one in self._families.items()},
         )
+
+    @property
+    def _families(self) -> dict[str, Constraint]:
+        """All kinds of limits, by their names in the settings."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def names(self, device: Device) -> tuple[str, ...]:
         """Names of the limits that are switched on, in their order."""

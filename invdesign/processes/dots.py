@@ -543,10 +543,11 @@ class DotEnsemble(eqx.Module):
                 exchanged = _beside(np.sum(with_bands[:, carrier::2], axis=1), net)
                 by_level = by_level.at[:, carrier].add(exchanged * (degeneracy.slope[carrier] - 1) * net)
         by_local = jnp.concatenate([by_level[:, :2], (steep * net)[:, None], by_level[:, 2:]], axis=1)
+        # one dot more in a state that a jump leaves is one less in the empty state
         states = np.arange(len(self.states))
-        left = np.array([[jump.origin == states, jump.target == states] for jump in self.jumps], float)
-        left = left[..., self.filled] - left[..., [EMPTY]]
-        forward, backward = (_beside(left[:, way], net) * ways[way][:, None] for way in (0, 1))
+        leaves = np.array([[jump.origin == states, jump.target == states] for jump in self.jumps], float)
+        leaves = leaves[..., self.filled] - leaves[..., [EMPTY]]
+        forward, backward = (_beside(leaves[:, way], net) * ways[way][:, None] for way in (0, 1))
         return by_local, forward - backward
 
     def stationary(
