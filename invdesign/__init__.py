@@ -22,9 +22,10 @@ if "jax" in sys.modules:
 def _tell_xla() -> None:
     """Have XLA compile in less time (docs/measurements.md); flags that are set already stay as they are.
 
-    Moving what does not change out of loops leaves slower programs here, moving reshapes only keeps the simplifications
-    going to their limit of 25 rounds, and the newer of two code generators takes longer for the same speed. XLA reads
-    the flags when it compiles first, and dies of one that it does not know, so that the last is for known versions.
+    Moving what does not change out of loops takes its time and gains nothing here, moving reshapes only keeps the
+    simplifications going to their limit of 25 rounds, and the newer of two code generators takes longer for the same
+    speed. XLA reads the flags when it compiles first, and dies of one that it does not know: there is no choice of
+    generators any more in jaxlib 0.12.
     """
     flags = os.environ.get("XLA_FLAGS", "").strip()
     if flags and not flags.startswith("-"):

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "invdesign"
 
 # Each room may import from itself and from the rooms before it.
 ORDER = [
-    *("constants", "units", "errors", "results", "schema"),
+    *("constants", "units", "errors", "results", "schema", "compiled"),
     *("processes", "electrostatics", "materials", "device", "optics", "solve", "analyses"),
     *("figures", "optimize", "design", "datasets", "fitting", "sensitivity"),
     *("paper", "run", "report", "jobs", "presets", "config", "listing", "cli", "__main__"),

@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from invdesign.compiled import compiled
 from invdesign.constants import ELEMENTARY_CHARGE_C, HC_EV_NM
 from invdesign.device.device import Device
 from invdesign.optics.stack import solve
@@ -40,7 +40,7 @@ class Absorption(NamedTuple):
         return Light(jnp.tensordot(photon_flux, self.host, 1), jnp.tensordot(photon_flux, self.dots, 1))
 
 
-@jax.jit
+@compiled
 def absorption(device: Device, wavelength_nm: Float[Array, " wavelength"]) -> Absorption:
     """Solve Maxwell's equations in the stack of a device."""
     flipped = device.illuminated_side == "right"

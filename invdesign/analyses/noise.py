@@ -11,11 +11,11 @@ and rise with the square of a current: at equilibrium they are silent.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from invdesign.analyses.small_signal import SmallSignal, Transfer, host_transfers
+from invdesign.compiled import compiled
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Shunt
 from invdesign.processes.dots import HOPPING
@@ -30,6 +30,7 @@ class Noise(NamedTuple):
     """One-sided current noise density, A^2/Hz."""
 
     by_process: dict[str, Float[Array, ""]]
+    """By names, which are sorted."""
     by_edge: Float[Array, " edge"]
     """What arises on each mesh edge (contacts and circuit left out)."""
 
@@ -55,7 +56,7 @@ def flicker_Hz(omega: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.maximum(omega / (2 * jnp.pi), FLICKER_FLOOR_HZ)
 
 
-@jax.jit
+@compiled
 def noise(small: SmallSignal, transfer: Transfer, shunt: Shunt | None = None) -> Noise:
     """Noise density at the frequency of `transfer`, split by process and by place.
 

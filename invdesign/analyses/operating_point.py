@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from invdesign.analyses.illumination import steady_light
+from invdesign.compiled import compiled
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.device.device import Device, Frozen
 from invdesign.solve.assembly import Light, System, balance, discretise, end_fields, ionic_charge, no_light
@@ -47,7 +48,7 @@ class OperatingPoint(eqx.Module):
         return self.outcome.status
 
     @property
-    @jax.jit
+    @compiled
     def current_A(self) -> Float[Array, ""]:
         """Terminal current into the anode, with what flows beside the junction."""
         edges = balance(self.system, self.state.u, self.state.v, self.light)
@@ -98,7 +99,7 @@ def reach(system: System, target: Target, warm: State | None = None, settings: S
     return differentiable(system, walk(system, start, dark, target, settings, stage), target)
 
 
-@jax.jit
+@compiled
 def operate(
     device: Device,
     voltage_V: Float[Array, ""] | float = 0.0,
@@ -127,7 +128,7 @@ class Sweep(eqx.Module):
     state: State
 
 
-@jax.jit
+@compiled
 def sweep(device: Device, voltage_V: Float[Array, " point"], settings: Settings = DEFAULTS) -> Sweep:
     """Walk through voltages in their order, each from the one before; the first is reached cold."""
     return sweep_system(*under_own_light(device), voltage_V, settings)

@@ -11,12 +11,13 @@ from jaxtyping import Array, Complex, Float
 
 from invdesign.analyses.illumination import Absorption
 from invdesign.analyses.small_signal import SmallSignal, Transfer
+from invdesign.compiled import compiled
 from invdesign.constants import ELEMENTARY_CHARGE_C
 from invdesign.processes.dots import excited
 from invdesign.solve.assembly import over_sizes, populations
 
 
-@jax.jit
+@compiled
 def quantum_efficiency(small: SmallSignal, transfer: Transfer, absorption: Absorption) -> Complex[Array, " wavelength"]:
     """Electrons in the circuit per incident photon, with phase; positive where light drives the reverse current."""
     system, state = small.system, small.state

@@ -7,10 +7,10 @@ circuit), photo-response (light as source) and noise (every jump as source).
 """
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Int
 
+from invdesign.compiled import compiled
 from invdesign.solve.assembly import (
     ROW_SIGNS,
     EdgeLinearisation,
@@ -54,7 +54,7 @@ class SmallSignal(eqx.Module):
     edges: list[EdgeLinearisation]
     """One per region."""
 
-    @jax.jit
+    @compiled
     def transfer(
         self,
         frequency_Hz: Float[Array, ""] | float,
@@ -119,7 +119,7 @@ def host_transfers(
     return jnp.concatenate([ends, where.gather(node[:, 1:].T) + on_the_way])
 
 
-@jax.jit
+@compiled
 def small_signal(system: System, state: State, light: Light) -> SmallSignal:
     """Linearise an operating point."""
     return SmallSignal(system, state, light, linearise(system, state.u, state.v, light))

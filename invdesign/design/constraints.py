@@ -45,6 +45,10 @@ class Constraint(eqx.Module):
     def limits(self, c: Characterisation, scale: Float[Array, ""] | float = 1.0) -> list[Limit]:
         """The limits that apply to a characterised device."""
 
+    @abstractmethod
+    def names(self, device: Device) -> list[str]:
+        """Names of these limits, in their order."""
+
 
 def at_most(name: str, unit: str, value: Array, limit: Array) -> Limit:
     """An upper limit of a positive number."""
@@ -71,6 +75,9 @@ class PeakField(Constraint):
             for name in peak
         ]
 
+    def names(self, device: Device) -> list[str]:
+        return [f"peak_field_{name}" for name in device.electrical]
+
 
 class Bandwidth(Constraint):
     """The 3-dB bandwidth of the photo-response: |response|^2 at the limit is at least half of its low-frequency
@@ -88,6 +95,9 @@ class Bandwidth(Constraint):
         limit = scale * (1 + self.margin) * self.min_Hz
         steady, modulated = c.response_power(jnp.stack([jnp.asarray(LOW_FREQUENCY_HZ), limit]))
         return [Limit("bandwidth", "Hz", False, limit, None, jnp.log(2 * modulated / steady))]
+
+    def names(self, device: Device) -> list[str]:
+        return ["bandwidth"]
 
 
 class Bromide(Constraint):
@@ -107,6 +117,9 @@ class Bromide(Constraint):
             for name, x in bromide_fractions(c.device).items()
         ]
 
+    def names(self, device: Device) -> list[str]:
+        return [f"bromide_{name}" for name in bromide_fractions(device)]
+
 
 class DarkCurrent(Constraint):
     """The current at the operating bias without any light."""
@@ -122,6 +135,9 @@ class DarkCurrent(Constraint):
         size = jnp.sqrt(current**2 + (1e-6 * limit) ** 2)
         return [at_most("dark_current", "A", size, limit)]
 
+    def names(self, device: Device) -> list[str]:
+        return ["dark_current"]
+
 
 class Gain(Constraint):
     """The gain at the objective's wavelength."""
@@ -134,6 +150,9 @@ class Gain(Constraint):
 
     def limits(self, c: Characterisation, scale: Float[Array, ""] | float = 1.0) -> list[Limit]:
         return [at_least("gain", "1", c.eqe[0] / c.absorptance[0], scale * (1 + self.margin) * self.min)]
+
+    def names(self, device: Device) -> list[str]:
+        return ["gain"]
 
 
 class Absorptance(Constraint):
@@ -149,6 +168,9 @@ class Absorptance(Constraint):
     def limits(self, c: Characterisation, scale: Float[Array, ""] | float = 1.0) -> list[Limit]:
         value = c.absorption.layers[self.layer][0]
         return [at_least(f"absorptance_{self.layer}", "1", value, scale * (1 + self.margin) * self.min)]
+
+    def names(self, device: Device) -> list[str]:
+        return [f"absorptance_{self.layer}"]
 
 
 class Constraints(eqx.Module):
@@ -179,12 +201,7 @@ class Constraints(eqx.Module):
 
     def names(self, device: Device) -> tuple[str, ...]:
         """Names of the limits that are switched on, in their order."""
-        names = [f"peak_field_{name}" for name in device.electrical] if self.peak_field.enabled else []
-        names += ["bandwidth"] if self.bandwidth.enabled else []
-        names += [f"bromide_{name}" for name in bromide_fractions(device)] if self.bromide.enabled else []
-        names += ["dark_current"] if self.dark_current.enabled else []
-        names += ["gain"] if self.gain.enabled else []
-        return tuple(names + ([f"absorptance_{self.absorptance.layer}"] if self.absorptance.enabled else []))
+        return tuple(name for one in self._families.values() if one.enabled for name in one.names(device))
 
 
 def bromide_fractions(device: Device) -> dict[str, Float[Array, ""]]:

@@ -16,6 +16,7 @@ from invdesign.analyses.operating_point import OperatingPoint, operate
 from invdesign.analyses.readout import Noiseless, Readout
 from invdesign.analyses.response import bandwidth, quantum_efficiency, response_power
 from invdesign.analyses.small_signal import SmallSignal, Transfer, small_signal
+from invdesign.compiled import compiled
 from invdesign.constants import (
     BOLTZMANN_EV_PER_K,
     ELEMENTARY_CHARGE_C,
@@ -136,7 +137,7 @@ class Characterisation(eqx.Module):
         return response_power(self.small, self.absorption, frequency_Hz, self.load_ohm)
 
 
-@jax.jit
+@compiled
 def characterise(
     device: Device,
     reverse_bias_V: Float[Array, ""] | float,

@@ -220,7 +220,8 @@ class DotRates(NamedTuple):
 def _of_all_jumps(rates: DotRates, populations: Float[Array, "state ..."]) -> Float[Array, "2 jump ..."]:
     """Forward and backward rates of all jumps, per dot in the state that they leave, 1/s."""
     shape = populations.shape[1:]
-    return jnp.stack([jnp.stack([jnp.broadcast_to(pair[way], shape) for pair in rates.of_jumps]) for way in (0, 1)])
+    ways = zip(*rates.of_jumps, strict=True)
+    return jnp.stack([jnp.stack([jnp.broadcast_to(rate, shape) for rate in way]) for way in ways])
 
 
 def _places(auger: Auger | None) -> int:
@@ -430,13 +431,13 @@ class DotEnsemble(eqx.Module):
         """Enhancement of the exchanges with the host by the field (V/cm); the same at both ends of an edge."""
         if self.nonlocal_:
             over, through = (
-                self.of_both(part, field, kT) for part in (BarrierEscape.thermionic, BarrierEscape.tunnelling)
+                self.by_carrier(part, field, kT) for part in (BarrierEscape.thermionic, BarrierEscape.tunnelling)
             )
             return over + through
-        here = self.of_both(BarrierEscape.enhancement, field, kT)
+        here = self.by_carrier(BarrierEscape.enhancement, field, kT)
         return here if self.hopping is None else (*here, *(jnp.ones_like(one) for one in here))
 
-    def of_both(self, formula: Callable, field: Float[Array, "..."], kT: Float[Array, ""]) -> tuple[Array, Array]:
+    def by_carrier(self, formula: Callable, field: Float[Array, "..."], kT: Float[Array, ""]) -> tuple[Array, Array]:
         """A formula of `BarrierEscape` for electrons and for holes, written once for the compiler."""
         both = jax.tree.map(lambda *pair: jnp.stack(pair), self.electron_escape, self.hole_escape)
         electrons, holes = jax.vmap(formula, (0, None, None))(both, field, kT)

@@ -32,7 +32,8 @@ def sinh_over_x(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 class Hop(eqx.Module):
-    """Exchange of one kind of carrier between the two nodes of an edge (rates in cm^-2 s^-1)."""
+    """Exchange of carriers between the two nodes of an edge (rates in cm^-2 s^-1), of one kind or, with an axis
+    in front, of several."""
 
     scale: Float[Array, "..."]
     """D/h times the geometric mean of the two densities."""

@@ -831,7 +831,7 @@ def landing_places(system: System, u: Float[Array, "node unknown"]) -> Places | 
         weight = ensemble.density / over_sizes(jnp.atleast_2d(ensemble.density))
         electrons, holes = (
             over_sizes(jnp.atleast_2d(weight * distance))[0]
-            for distance in ensemble.of_both(BarrierEscape.landing_cm, field, system.kT)
+            for distance in ensemble.by_carrier(BarrierEscape.landing_cm, field, system.kT)
         )
         return jnp.sign(field) * jnp.stack([-electrons, holes])
 

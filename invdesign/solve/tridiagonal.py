@@ -29,7 +29,7 @@ GROUP = 16
 """Nodes put together to a block where there are blocks far from the diagonal: most of them are then near it."""
 
 LARGEST_UNROLLED = 4
-"""Blocks up to this size are eliminated in place, larger ones by a library."""
+"""Matrices up to this size are eliminated in place; larger blocks of a device by a library, those of dots in a loop."""
 
 KRYLOV, KRYLOV_TOLERANCE, NOTHING_NEW = 40, 1e-13, 1e-15
 """Most vectors, relative residual, and relative length of a vector that is round-off, of the method that takes in
@@ -148,14 +148,15 @@ def eliminate(matrix: Array, rhs: Array) -> Array:
     """Solve small dense systems, one per place of the axes after the first two, by Gauss elimination; pivots are taken
     in order.
 
-    Up to `LARGEST_UNROLLED` equations are unrolled; more of them in a loop over the pivots, which compiles in no time.
+    Up to `LARGEST_UNROLLED` equations are unrolled; more of them in a loop over the pivots, one step of which is all
+    that there is to compile.
     """
     size = matrix.shape[0]
     if size > LARGEST_UNROLLED:
 
         def without(pivot: Array, rows: Array) -> Array:
             chosen = rows[pivot] / rows[pivot, pivot]
-            return (rows - rows[:, pivot, None] * chosen).at[pivot].set(chosen)
+            return jax.lax.dynamic_update_index_in_dim(rows - rows[:, pivot, None] * chosen, chosen, pivot, 0)
 
         return jax.lax.fori_loop(0, size, without, jnp.concatenate([matrix, rhs], axis=1))[:, size:]
     a = [[matrix[i, j] for j in range(size)] for i in range(size)]

@@ -46,3 +46,17 @@ def test_the_experiments_are_the_same_entry_points():
 
 def test_the_module_can_be_run():
     assert run(sys.executable, "-m", "invdesign", "--version", cwd=ROOT).startswith("invdesign ")
+
+
+@pytest.mark.parametrize("given", ["", "--xla_cpu_enable_fast_math=false", "--xla_disable_hlo_passes=cse", "file.txt"])
+def test_flags_for_xla_are_added_to_those_that_are_set(given):
+    """None takes the place of one that is set already, and the name of a file with flags stays alone. XLA dies of a
+    flag that it does not know, so that an addition shows that it knows all."""
+    script = "import os, invdesign, jax; print(os.environ['XLA_FLAGS']); {}"
+    adds = "jax.numpy.ones(3) + 1" if given != "file.txt" else ""
+    flags = run(sys.executable, "-c", script.format(adds), env=os.environ | {"XLA_FLAGS": given}).split()
+    assert flags[: len(given.split())] == given.split()
+    if given == "file.txt":
+        assert len(flags) == 1
+    else:
+        assert sum(flag.startswith("--xla_disable_hlo_passes") for flag in flags) == 1

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from invdesign.solve.tridiagonal import BlockTridiagonal, Bordered, OffBand, solve
+from invdesign.solve.tridiagonal import LARGEST_UNROLLED, BlockTridiagonal, Bordered, OffBand, eliminate, solve
 
 NODES, BLOCK = 40, 3
 
@@ -75,3 +75,23 @@ def test_derivatives_of_the_solution(links):
     products = jax.tree.map(lambda g, t: jnp.sum(g * t), gradient, (tangent, moved))
     reverse = sum(jax.tree.leaves(products))
     np.testing.assert_allclose(float(reverse), float(forward), rtol=1e-10)
+
+
+@pytest.mark.parametrize("size", [3, 8])
+@pytest.mark.parametrize("complex_numbers", [False, True])
+def test_small_systems_at_many_places(size, complex_numbers):
+    """Diagonally heavy systems at 2 x 5 places with two right-hand sides, unrolled and in a loop over the pivots:
+    values and derivatives are those of LAPACK. 1e-13: round-off of a condition number of some ten."""
+    assert (size > LARGEST_UNROLLED) == (size == 8)
+    random = np.random.default_rng(size)
+    matrix = random.normal(size=(size, size, 2, 5)) + (1j * random.normal(size=(2, 5)) if complex_numbers else 0)
+    matrix = jnp.asarray(matrix) + 4 * size * jnp.eye(size)[:, :, None, None]
+    rhs = jnp.asarray(random.normal(size=(size, 2, 2, 5))).astype(matrix.dtype)
+
+    def reference(matrix, rhs):
+        places_first = [jnp.moveaxis(each, (0, 1), (-2, -1)) for each in (matrix, rhs)]
+        return jnp.moveaxis(jnp.linalg.solve(*places_first), (-2, -1), (0, 1))
+
+    arguments, moved = (matrix, rhs), (jnp.ones_like(matrix), rhs)
+    for found, expected in zip(jax.jvp(eliminate, arguments, moved), jax.jvp(reference, arguments, moved), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
