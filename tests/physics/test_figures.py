@@ -96,11 +96,10 @@ def cells():
     """The n-i-p cell at 0.5 V reverse: dark, lit, and lit behind an amplifier."""
     light = Monochromatic(wavelength_nm=500.0, irradiance_W_per_cm2=1e-3)
     dark, lit = nip_cell(), nip_cell(illumination=light)
-    compute = characterise
     wavelength = jnp.array([500.0])
-    lit_point = compute(lit, 0.5, wavelength)
+    lit_point = characterise(lit, 0.5, wavelength)
     readout = Amplifier(**NUMBERS)
-    return compute(dark, 0.5, wavelength), lit_point, compute(lit, 0.5, wavelength, readout=readout)
+    return characterise(dark, 0.5, wavelength), lit_point, characterise(lit, 0.5, wavelength, readout=readout)
 
 
 def test_detectivity_counts_the_readout_and_the_noise_of_the_device_does_not(cells):
