@@ -1,14 +1,15 @@
 """Do the intervals of `invdesign fit` hold the truth as often as they say, and what does a fit cost?
 
-    python benchmarks/fit_coverage.py [--repetitions 120] [--skip-timing]
+    python benchmarks/fit_coverage.py [--repetitions 120] [--skip-coverage] [--skip-timing]
 
 Coverage: curves of a silicon junction on a coarse mesh (dark J-V and C-V) get new noise again and again; each set is
 fitted from the same start, and the 68 % and 95 % intervals are asked whether they hold the numbers behind the curves,
 linearised and by profile. Of N repetitions the share found has a standard deviation of sqrt(p (1 - p)/N).
 
-Timing: ten numbers of the quantum-dot photodiode from dark and lit J-V, EQE and noise (the packaged data), with exact
-Jacobians and with finite differences in scipy.optimize.least_squares, from the same start. Times are those of the
-process, in CPU seconds, so that a busy machine does not change them much.
+Timing: fits of the quantum-dot photodiode with exact Jacobians and with finite differences, both in
+scipy.optimize.least_squares and from the device's own numbers: ten numbers from dark and lit J-V, EQE and noise, three
+from traces in time (the packaged data), and nine from the numbers of the paper, with mobile ions. Times are those of
+the process, in CPU seconds, so that a busy machine does not change them much.
 """
 
 import argparse
@@ -21,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import jax
 import jax.numpy as jnp
 import numpy as np
+from paper_ladder import MODELS
 from scipy.optimize import least_squares
 
 from invdesign.config import load_settings
@@ -40,6 +42,11 @@ JUNCTION = [
 ]
 TRUTH = {"n_lifetime": 4e-7, "n_doping": 6e15, "series": 60.0}
 START = np.array([0.5, 0.5, 0.5])
+EXAMPLES = {
+    "curves": [],
+    "traces in time": ["dataset=qdip_transients", "parameters=qdip_transients"],
+    "the paper, mobile ions": ["dataset=qdip_paper", "parameters=qdip_paper", *MODELS["mobile ions"]],
+}
 
 
 def coverage(repetitions: int) -> None:
@@ -81,23 +88,15 @@ def coverage(repetitions: int) -> None:
         print(f"  {level} % intervals, {kind}: {shares}; all {mean:.1f} (± {error:.1f} each)")
 
 
-def timing() -> None:
-    settings = load_settings("fit", "device=qdip_photodiode")
+def against_differences(name: str, *overrides: str) -> None:
+    """One fit from the device's own numbers, with exact Jacobians and with 2-point differences."""
+    settings = load_settings("fit", "device=qdip_photodiode", *overrides)
     problem = FitProblem(settings)
     begun = time.process_time()
     residuals = problem.compile()
-    print(f"timing: {len(problem.measured.y)} points, {len(problem.space.names)} parameters; compilation with the")
-    print(f"Jacobian {time.process_time() - begun:.0f} CPU s")
-    start = problem.space.baseline
-    residuals(start)
-    begun = time.process_time()
-    for _ in range(3):
-        residuals(start)
-    with_jacobian = (time.process_time() - begun) / 3
-    begun, residuals.evaluations = time.process_time(), 0
-    best = solve(residuals, start, settings.fitter)
-    exact = time.process_time() - begun
-    print(f"exact Jacobian: chi^2 = {best.evaluation.chi2:.2f}, {residuals.evaluations} evaluations, {exact:.1f} CPU s")
+    print(f"{name}: {len(problem.measured.y)} points, {len(problem.space.names)} parameters")
+    print(f"  compilation with the Jacobian {time.process_time() - begun:.0f} CPU s")
+    start, fitter = problem.space.baseline, settings.fitter
 
     def plain(z):
         values, solved = problem.model(z)
@@ -110,34 +109,48 @@ def timing() -> None:
         return np.asarray(compiled(jnp.asarray(z)))
 
     count.calls = 0
-    count(start)
-    begun = time.process_time()
-    for _ in range(3):
-        count(start)
-    without = (time.process_time() - begun) / 3
-    print(f"one evaluation: {1e3 * without:.0f} CPU ms, with its Jacobian {1e3 * with_jacobian:.0f} CPU ms")
+    for what, function in (("one evaluation", count), ("with its Jacobian", residuals)):
+        function(start)
+        begun = time.process_time()
+        for _ in range(3):
+            function(start)
+        print(f"  {what}: {1e3 * (time.process_time() - begun) / 3:.0f} CPU ms")
+    begun, residuals.evaluations = time.process_time(), 0
+    best = solve(residuals, start, fitter)
+    exact = time.process_time() - begun
+    report = "  {}: chi^2 = {:.6g} ({}), {} evaluations, {:.1f} CPU s"
+    print(report.format("exact Jacobian", best.evaluation.chi2, best.message, residuals.evaluations, exact))
     begun, count.calls = time.process_time(), 0
-    inside = np.clip(start, 1e-6, 1 - 1e-6)
-    tolerance = settings.fitter.tolerance
     found = least_squares(
-        count, inside, bounds=(0.0, 1.0), x_scale="jac", ftol=tolerance, xtol=tolerance, max_nfev=60
-    )  # 2-point differences
-    differences = time.process_time() - begun
-    print(f"finite differences: chi^2 = {2 * found.cost:.2f}, {count.calls} evaluations, {differences:.1f} CPU s")
-    linear = linearise(best, [bound is not None for bound in at_bounds(best, settings.fitter)], settings.fitter)
-    print("found, in parts of the box, with standard errors:")
-    for name, z, error in zip(problem.space.names, best.z, linear.sigma, strict=True):
-        print(f"  {name}: {z:.4f} ± {error:.4f}")
+        count,
+        np.clip(start, 1e-6, 1 - 1e-6),
+        bounds=(0.0, 1.0),
+        x_scale="jac",
+        ftol=fitter.tolerance,
+        xtol=fitter.tolerance,
+        gtol=1e-12,
+        max_nfev=fitter.evaluations,
+    )
+    spent = time.process_time() - begun
+    ended = "converged" if found.status > 0 else "out of evaluations"
+    print(report.format("differences", 2 * found.cost, ended, count.calls, spent), flush=True)
+    linear = linearise(best, [bound is not None for bound in at_bounds(best, fitter)], fitter)
+    print("  found, in parts of the box, with standard errors:")
+    for parameter, z, error in zip(problem.space.names, best.z, linear.sigma, strict=True):
+        print(f"    {parameter}: {z:.4f} ± {error:.4f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repetitions", type=int, default=120)
+    parser.add_argument("--skip-coverage", action="store_true")
     parser.add_argument("--skip-timing", action="store_true")
     arguments = parser.parse_args()
-    coverage(arguments.repetitions)
+    if not arguments.skip_coverage:
+        coverage(arguments.repetitions)
     if not arguments.skip_timing:
-        timing()
+        for name, overrides in EXAMPLES.items():
+            against_differences(name, *overrides)
 
 
 if __name__ == "__main__":

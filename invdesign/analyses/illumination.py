@@ -85,6 +85,7 @@ def photon_flux(wavelength_nm: Float[Array, "..."], irradiance_W_per_cm2: Float[
     return irradiance_W_per_cm2 * wavelength_nm / (HC_EV_NM * ELEMENTARY_CHARGE_C)
 
 
+@compiled
 def steady_light(device: Device) -> Light | None:
     """Absorbed photons of the device's own illumination; None in the dark."""
     spectrum = device.illumination.spectrum()

@@ -71,6 +71,7 @@ class OperatingPoint(eqx.Module):
         return end_fields(self.system, self.state.u, self.state.v, self.state.ions, self.light)
 
 
+@compiled
 def prepare(device: Device) -> System:
     """The discretised device, its ions frozen where they came to rest if they are to be."""
     system = discretise(device)

@@ -292,18 +292,9 @@ def _response_limit(s: Solved) -> float:
     return crossing(wavelength[beyond], -eqe[beyond], -FAINT * s.eqe(EXCITON_NM, 0.0))
 
 
-def _bandwidth(bias: float) -> Measure:
-    return lambda s: s.figure("bandwidth_Hz", bias) / 1e3
-
-
 def _rise_time(s: Solved) -> float:
     """10 to 90 % of the current of a square pulse, or its fall if that is longer, microseconds."""
     return 1e6 * max(float(each) for each in rise_and_fall_times(s.switched, 0.0, SWITCHED_S))
-
-
-def _gain_bandwidth(s: Solved) -> float:
-    """At 3 V and 1240 nm, kHz."""
-    return s.figure("gain", 3.0) * s.figure("bandwidth_Hz", 3.0) / 1e3
 
 
 # --- noise and detectivity -----------------------------------------------------------------------------------------
@@ -311,7 +302,7 @@ def _gain_bandwidth(s: Solved) -> float:
 
 def _shot(s: Solved) -> float:
     """Shot noise of the dark current at 1 V, A/rtHz; none flows at 0 V."""
-    return s.figure("shot_limit_A_per_rtHz", READ_BIAS_V)
+    return s.shot_noise(READ_BIAS_V)
 
 
 def _noise_ratio(frequency: float) -> Measure:
@@ -340,15 +331,18 @@ def _linear_end(s: Solved) -> float:
 
 
 def _linear_decades(s: Solved) -> float:
-    """From the light that equals the noise in 1 Hz to the upper end."""
+    """From the light that equals the noise in 1 Hz to the upper end, or as far as light was followed."""
     noise = s.noise(1e3, READ_BIAS_V)
     faintest = noise / _responsivity(s, READ_BIAS_V) / _aperture(s)
-    return float(np.log10(s.linearity.end(LINEAR_LOSS) / faintest))
+    end, followed = s.linearity.end(LINEAR_LOSS), s.linearity.solved.irradiance_W_per_cm2
+    if not followed.size:
+        return float("nan")
+    return float(np.log10((end if np.isfinite(end) else followed[-1]) / faintest))
 
 
 def _linear_drop(s: Solved) -> float:
-    solved = s.linearity.responsivity_A_per_W[np.isfinite(s.linearity.responsivity_A_per_W)]
-    return float(solved[-1] / solved[0])
+    responsivity = s.linearity.solved.responsivity_A_per_W
+    return float(responsivity[-1] / responsivity[0]) if responsivity.size else float("nan")
 
 
 def _visible(s: Solved) -> float:
@@ -425,7 +419,7 @@ MEASURES: dict[str, Measure] = {
     "turn_on": lambda s: _responsivity(s, 0.5) / _responsivity(s, 0.0),
     "unity_gain_bias": lambda s: crossing(s.reverse_bias_V, _gain(s), 1.0),
     "gain_above_one": lambda s: float(np.max(_gain(s))),
-    "gain_max": lambda s: s.eqe(LASER_NM, 6.0) / s.absorptance(LASER_NM),
+    "gain_max": lambda s: s.gain(6.0),
     "gain_max_bias": lambda s: float(s.reverse_bias_V[np.argmax(_gain(s))]),
     "eqe_400_0V": _eqe(BLUE_NM, 0.0),
     "eqe_1240_0V": _eqe(EXCITON_NM, 0.0),
@@ -436,8 +430,8 @@ MEASURES: dict[str, Measure] = {
     "eqe_rise": lambda s: _rise(s, EXCITON_NM),
     "eqe_rise_colour": lambda s: _rise(s, EXCITON_NM) / _rise(s, BLUE_NM),
     "rise_time": _rise_time,
-    "bandwidth": _bandwidth(READ_BIAS_V),
-    "gain_bandwidth": _gain_bandwidth,
+    "bandwidth": lambda s: s.bandwidth_Hz(READ_BIAS_V) / 1e3,
+    "gain_bandwidth": lambda s: s.gain(3.0) * s.bandwidth_Hz(3.0) / 1e3,
     "noise_1Hz": lambda s: PICO * s.noise(1.0, 0.0),
     "shot_noise": lambda s: PICO * _shot(s),
     "noise_excess_1Hz": _noise_ratio(1.0),

@@ -56,6 +56,7 @@ ASK = Ask(
     wavelength_nm=np.arange(350.0, 1451.0, 10.0),
     frequency_Hz=np.logspace(0, 6, 25),
     read_wavelength_nm=EXCITON_NM,
+    response_wavelength_nm=LASER_NM,
     read_frequency_Hz=1e3,
     load_ohm=50.0,
     irradiance_W_per_cm2=1e-4,
@@ -72,6 +73,12 @@ class Linearity:
     irradiance_W_per_cm2: np.ndarray
     responsivity_A_per_W: np.ndarray
     """Difference of the lit and the dark current over the power; nan where a solve has failed."""
+
+    @property
+    def solved(self) -> "Linearity":
+        """Without the light whose solve has failed."""
+        found = np.isfinite(self.responsivity_A_per_W)
+        return Linearity(self.irradiance_W_per_cm2[found], self.responsivity_A_per_W[found])
 
     def end(self, loss: float) -> float:
         """Irradiance (W/cm2) at which responsivity has fallen by the part `loss`; nan if it does not."""
@@ -143,11 +150,17 @@ class Solved:
     def detectivity(self, wavelength_nm: float, reverse_bias_V: float) -> float:
         return float(self._at("detectivity", wavelength_nm)[self._row(reverse_bias_V)])
 
-    def figure(self, name: str, reverse_bias_V: float) -> float:
-        """A figure of merit at 1240 nm and 1 kHz."""
-        if name == "bandwidth_Hz":
-            return float(self.run.bandwidth_Hz[self.run.ask.biases_V.index(reverse_bias_V)])
-        return float(self.run.by_bias.numbers["figures"][name][self._row(reverse_bias_V)])
+    def gain(self, reverse_bias_V: float) -> float:
+        """EQE over absorptance at the laser's wavelength."""
+        return self.eqe(LASER_NM, reverse_bias_V) / self.absorptance(LASER_NM)
+
+    def bandwidth_Hz(self, reverse_bias_V: float) -> float:
+        """3-dB bandwidth of the response to the laser, modulated, at one of the asked biases."""
+        return float(self.run.bandwidth_Hz[self.run.ask.biases_V.index(reverse_bias_V)])
+
+    def shot_noise(self, reverse_bias_V: float) -> float:
+        """Of the dark current, A/rtHz."""
+        return float(self.run.by_bias.numbers["figures"]["shot_limit_A_per_rtHz"][self._row(reverse_bias_V)])
 
     def noise(self, frequency_Hz: float, reverse_bias_V: float) -> float:
         """Current noise of device and readout, A/rtHz, at one of the asked frequencies and biases."""
@@ -212,17 +225,14 @@ def linearity(run: Simulation) -> Linearity:
     return Linearity(IRRADIANCE_W_PER_CM2, (dark - np.asarray(lit)) / power)
 
 
-@jax.jit
-def _characterised(device: Device, readout: Readout) -> tuple[Array, Array, Array]:
-    c = characterise(device, READ_BIAS_V, jnp.asarray([EXCITON_NM, RED_NM]), readout=readout)
-    return c.dark_current_A / device.area_cm2, c.detectivity_Jones, c.point.converged
-
-
 def _read(device: Device, readout: Readout) -> tuple[float, dict[float, float]]:
     """Dark current density (A/cm2) and detectivity (Jones) by wavelength (nm); nan where the solve has failed."""
-    density, detectivity, solved = (np.asarray(part) for part in _characterised(device, readout))
-    density, detectivity = (np.where(solved, part, np.nan) for part in (density, detectivity))
-    return abs(float(density)), dict(zip((EXCITON_NM, RED_NM), map(float, detectivity), strict=True))
+    wavelengths = jnp.asarray([EXCITON_NM, RED_NM])
+    c = characterise(device, READ_BIAS_V, wavelengths, readout=readout)
+    if not bool(c.point.converged):
+        return np.nan, dict.fromkeys((EXCITON_NM, RED_NM), np.nan)
+    density = abs(float(c.dark_current_A / device.area_cm2))
+    return density, dict(zip((EXCITON_NM, RED_NM), map(float, c.detectivity_Jones), strict=True))
 
 
 def solved_by(solved: Solved, readout: Readout) -> Solved:

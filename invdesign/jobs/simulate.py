@@ -81,6 +81,7 @@ def asked(settings: SimulateSettings) -> Ask:
         wavelength_nm=settings.spectrum.values,
         frequency_Hz=settings.frequency.values,
         read_wavelength_nm=float(settings.objective.wavelength_nm),  # type: ignore[attr-defined]
+        response_wavelength_nm=float(settings.objective.wavelength_nm),  # type: ignore[attr-defined]
         read_frequency_Hz=float(settings.objective.frequency_Hz),  # type: ignore[attr-defined]
         load_ohm=float(settings.load_ohm),
         irradiance_W_per_cm2=float(settings.irradiance_W_per_cm2),

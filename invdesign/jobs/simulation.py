@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from invdesign.analyses.illumination import Absorption, absorption, photon_flux
 from invdesign.analyses.noise import noise
@@ -47,6 +47,8 @@ class Ask:
     frequency_Hz: np.ndarray
     read_wavelength_nm: float
     """Where single figures of merit are read."""
+    response_wavelength_nm: float
+    """Modulated light, whose response has the bandwidth."""
     read_frequency_Hz: float
     load_ohm: float
     irradiance_W_per_cm2: float
@@ -78,9 +80,6 @@ class Point(eqx.Module):
     current_A: Array
     edge_spread: Array
     profile: dict[str, Array]
-
-
-_prepare = eqx.filter_jit(prepare)
 
 
 @jax.jit
@@ -126,9 +125,11 @@ def _respond(
     frequency_Hz: Float[Array, " row"],
     dark_current_A: Float[Array, " row"],
     load_ohm: Float[Array, ""],
+    modulated: Int[Array, ""],
     readout: Readout,
 ) -> dict[str, Any]:
-    """Linear response of operating points, each at one frequency. The bandwidth is left to `_bandwidths`."""
+    """Linear response of operating points, each at one frequency; into the load that to light of the wavelength whose
+    place is `modulated`. The bandwidth is left to `_bandwidths`."""
 
     def row(at: tuple[State, Array, Array, Array]) -> dict[str, Any]:
         state, voltage, frequency, dark_current = at
@@ -148,7 +149,7 @@ def _respond(
             "responsivity": c.responsivity_A_per_W,
             "detectivity": c.detectivity_Jones,
             "absorptance": c.absorptance,
-            "loaded": quantum_efficiency(small, loaded, optical)[0],
+            "loaded": quantum_efficiency(small, loaded, optical)[modulated],
             "admittance": shorted.admittance,
             "by_process": c.noise_by_process,
             "by_edge": density.by_edge,
@@ -197,7 +198,7 @@ class Simulation:
     bandwidth_Hz: np.ndarray
     """Of the biases asked for."""
     level_A_per_W: np.ndarray
-    """|response| at 1 Hz, of the biases asked for."""
+    """|response| to modulated light at 1 Hz, of the biases asked for."""
     pulses: Mapping[float, TimeResponse]
     """What a square pulse of light does, by reverse bias; nan from where the integration has failed."""
     bleaches: Mapping[tuple[str, float], TimeResponse]
@@ -247,7 +248,7 @@ def simulate(device: Device, ask: Ask) -> Simulation:
     path, back = voltage[order], np.argsort(order)
     count = len(voltage)
     scale = np.repeat([0.0, 1.0], count)
-    system = _prepare(device)
+    system = prepare(device)
     points = jax.tree.map(np.asarray, _solve(system, light, jnp.asarray(np.tile(path, 2)), jnp.asarray(scale)))
     dark_raw, lit_raw = (
         jax.tree.map(lambda x, h=half: x[h * count : (h + 1) * count][back], points) for half in (0, 1)
@@ -257,12 +258,14 @@ def simulate(device: Device, ask: Ask) -> Simulation:
     own = dark_raw if is_dark else lit_raw
     steady = jax.tree.map(lambda x: x * (0.0 if is_dark else 1.0), light)
 
+    modulated = jnp.argmin(jnp.abs(jnp.asarray(wavelengths) - ask.response_wavelength_nm))
+
     def respond(reverse_bias: np.ndarray, frequency: np.ndarray) -> Response:
         at = np.array([int(np.argmin(np.abs(voltage + bias))) for bias in reverse_bias])
         states = jax.tree.map(lambda x: jnp.asarray(x[at]), own.state)
         points = [jnp.asarray(x) for x in (voltage[at], frequency, dark.current_A[at])]
         load = jnp.asarray(ask.load_ohm, jnp.float64)
-        rows = _respond(device, system, optical, steady, states, *points, load, ask.readout)
+        rows = _respond(device, system, optical, steady, states, *points, load, modulated, ask.readout)
         failed = own.status[at] != Status.CONVERGED
         return Response(reverse_bias, frequency, jax.tree.map(lambda x: _hide(np.asarray(x), failed), rows))
 
@@ -295,7 +298,7 @@ def simulate(device: Device, ask: Ask) -> Simulation:
         part(0, several),
         part(several, several + len(swept)),
         bandwidth,
-        level * ask.read_wavelength_nm / HC_EV_NM,
+        level * ask.response_wavelength_nm / HC_EV_NM,
         _pulses(device, ask),
         _bleaches(device, ask),
     )
@@ -329,7 +332,7 @@ def light_series(
     scale = _padded(np.concatenate([[0.0], irradiance_W_per_cm2]), points)
     full, voltage = _monochromatic(run.optical, place, 1.0), np.full(points, -reverse_bias_V)
     solved = _blank(
-        jax.tree.map(np.asarray, _solve(_prepare(run.device), full, jnp.asarray(voltage), jnp.asarray(scale)))
+        jax.tree.map(np.asarray, _solve(prepare(run.device), full, jnp.asarray(voltage), jnp.asarray(scale)))
     )
     return np.asarray(solved.current_A)[: 1 + len(irradiance_W_per_cm2)]
 

@@ -148,14 +148,14 @@ class Bench:
         self.device = device = settings.device
         self.frequency_Hz = float(settings.objective.frequency_Hz)
         self.frequencies_Hz = settings.frequency.values
-        self.system: System = eqx.filter_jit(prepare)(device)
+        self.system: System = prepare(device)
         self.biases_V = _biases(settings)
         self.wavelengths = _wavelengths(device, float(settings.objective.wavelengths_nm[0]))
         self.optics: Absorption = absorption(device, self.wavelengths)
         self.wavelength_index, self.note = self._wavelength()
         self.wavelength_nm = float(self.wavelengths[self.wavelength_index])
         dark = no_light(self.system)
-        own = None if steady_light(device) is None else eqx.filter_jit(steady_light)(device)
+        own = steady_light(device)
         self.dark = dark
         self.base = dark if own is None else own
         self.bright = self.flash(BRIGHT_W_PER_CM2) if own is None else own

@@ -299,7 +299,7 @@ def photoresponse(tables: Tables, rows: Rows) -> Figure:
     axes.errorbar([1e3 * limit["value"]], [-3], xerr=across, fmt="o", ms=5, capsize=3, mfc="white", **STATED)
     axes.axhline(-3, color=GREY, lw=0.8, ls=":")
     _log(axes, "x")
-    _frame(axes, "frequency (Hz)", "response at 1240 nm (dB)", ylim=(-20, 1), xlim=(100, 1e6))
+    _frame(axes, "frequency (Hz)", "response at 975 nm (dB)", ylim=(-20, 1), xlim=(100, 1e6))
     return figure
 
 

@@ -79,7 +79,8 @@ def test_what_went_in_comes_out(result):
 
 @pytest.mark.slow
 def test_rows_are_read_from_the_curves(folder, result):
-    """Rows against the tables they come from: EQE, noise at 1 Hz, D*, and the photocurrent of weak light."""
+    """Rows against the tables they come from: EQE, noise at 1 Hz, D*, the photocurrent of weak light, and the
+    bandwidth, which is that of the laser's light and between two points of its table."""
     rows = {name: row["value"] for name, row in result["rows"].items()}
     table = {key: np.asarray(column) for key, column in read_table(folder / "spectrum.csv").items()}
     at = (table["reverse_bias_V"] == 1) & (table["wavelength_nm"] == 1240)
@@ -93,6 +94,11 @@ def test_rows_are_read_from_the_curves(folder, result):
     laser = (gain["reverse_bias_V"] == 1) & (gain["wavelength_nm"] == 975)
     weak = light["responsivity_A_per_W"][5]  # lit minus dark current at 5e-9 W/cm2, against the linear response
     assert weak == pytest.approx(gain["responsivity_A_per_W"][laser][0], rel=1e-3)
+    response = {key: np.asarray(column) for key, column in read_table(folder / "photoresponse.csv").items()}
+    part = {key: column[response["reverse_bias_V"] == 1] for key, column in response.items()}
+    assert part["response_A_per_W"][0] == pytest.approx(weak, rel=1e-3)
+    above = part["relative_dB"] > 10 * np.log10(0.5)
+    assert part["frequency_Hz"][above][-1] < 1e3 * rows["bandwidth"] < part["frequency_Hz"][~above][0]
 
 
 @pytest.mark.slow

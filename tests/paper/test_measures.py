@@ -33,3 +33,7 @@ def test_the_linear_range_begins_where_light_on_the_aperture_equals_the_noise(mo
     monkeypatch.setattr(Solved, "noise", lambda *_: 1e-13)
     monkeypatch.setattr(measures, "_responsivity", lambda *_: 0.1)
     assert MEASURES["linear_decades"](solved) == pytest.approx(np.log10(0.049 / 1e-12))
+    # where it does not end, the range is as long as light was followed: here until the solves failed
+    light = Linearity(np.array([1e-3, 0.1, 1.0, 10.0]), np.array([0.1, 0.1, 0.09, np.nan]))
+    object.__setattr__(solved, "linearity", light)
+    assert MEASURES["linear_decades"](solved) == pytest.approx(np.log10(0.049 / 1e-12))

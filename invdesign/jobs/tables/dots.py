@@ -9,6 +9,7 @@ from invdesign.constants import CM_PER_NM
 from invdesign.jobs.simulation import Simulation
 from invdesign.jobs.tables.common import About, Table, dotted, stacked
 from invdesign.materials.quantum_dots import REFERENCE_FREE_PATH_NM, DotsInHost
+from invdesign.processes.field_emission import BarrierEscape
 
 
 @jax.jit
@@ -16,11 +17,11 @@ def _dot_rates(material: DotsInHost, kT: Float[Array, ""], field: Float[Array, "
     dots = material.ensemble(kT)
     per_carrier = dots.density * dots.capture_coefficient
     table = {}
-    for carrier, escape, release in (
-        ("electron", dots.electron_escape, dots.electron_release),
-        ("hole", dots.hole_escape, dots.hole_release),
-    ):
-        over, through = (jax.vmap(part, (0, None))(field, kT) for part in (escape.thermionic, escape.tunnelling))
+    over_both, through_both = (
+        dots.by_carrier(part, field, kT) for part in (BarrierEscape.thermionic, BarrierEscape.tunnelling)
+    )
+    releases = dots.electron_release, dots.hole_release
+    for carrier, over, through, release in zip(("electron", "hole"), over_both, through_both, releases, strict=True):
         emission = dots.capture_coefficient * release
         table[f"{carrier}_thermionic_per_s"] = emission * over
         table[f"{carrier}_field_emission_per_s"] = emission * through

@@ -52,7 +52,7 @@ def gain(run: Simulation) -> Table:
 
 def photoresponse(run: Simulation) -> Table:
     """Response to modulated light."""
-    response = run.by_frequency.numbers["loaded"] * run.ask.read_wavelength_nm / HC_EV_NM
+    response = run.by_frequency.numbers["loaded"] * run.ask.response_wavelength_nm / HC_EV_NM
     level = np.repeat(run.level_A_per_W, len(run.ask.frequency_Hz))
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = 20 * np.log10(np.abs(response) / level)
