@@ -3,7 +3,7 @@
     python benchmarks/paper_ladder.py [model ...] [--compatible]
 
 Every model is fitted to `conf/dataset/qdip_paper.yaml` by `conf/parameters/qdip_paper.yaml` and by what it adds;
-`--compatible` leaves out the three numbers that other statements of the paper contradict.
+`--compatible` leaves out the three numbers that other statements of the paper speak against.
 """
 
 import argparse
@@ -35,7 +35,7 @@ MODELS = {
     "mobile ions": ["device.ions={kind: relaxed}", *IONS],
     "fixed ions, injection": ["device.ions={kind: frozen, reverse_bias_V: 0}", *IONS, *INJECTION],
 }
-CONTRADICTED = [f"~dataset.curves.{name}" for name in ("responsivity_turned_on", "unity_gain", "largest_gain")]
+IN_CONFLICT = [f"~dataset.curves.{name}" for name in ("responsivity_turned_on", "unity_gain", "largest_gain")]
 SEARCH = ["fitter.starts=6", "fitter.candidates=64", "fitter.evaluations=200"]
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=[*MODELS])
     parser.add_argument("--compatible", action="store_true")
     arguments = parser.parse_args()
-    left_out = CONTRADICTED if arguments.compatible else []
+    left_out = IN_CONFLICT if arguments.compatible else []
     use_compile_cache()
     table: dict[str, list[str]] = {}
     for name in arguments.models:

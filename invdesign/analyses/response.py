@@ -58,10 +58,10 @@ def bandwidth(
 ) -> Float[Array, ""]:
     """The 3-dB bandwidth: first frequency at which |response|^2 is half its value at `lowest_Hz`, in Hz.
 
-    Scans, each between the neighbours of the crossing in the one before, bracket it (undifferentiated); a secant
-    inside the
-    last bracket refines it, and carries the derivative. Where the response never falls that far, the highest
-    frequency is returned.
+    Scans, each between the neighbours of the crossing in the one before, bracket it, and a secant finds it in the last
+    bracket (undifferentiated). Another secant, between points half a bracket on either side, carries the derivative: by
+    symmetry it is right to the square of their distance. Where the response never falls that far, the highest frequency
+    is returned.
     """
     points, rounds = 25, 3
     frozen = jax.lax.stop_gradient((small, absorption))
@@ -70,19 +70,26 @@ def bandwidth(
     def log_power(log_f: Float[Array, " frequency"], small: SmallSignal, absorption: Absorption) -> Array:
         return jnp.log(response_power(small, absorption, jnp.exp(log_f), load_ohm))
 
-    def narrow(index: int | Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        low, high, level, fell = carry
+    def narrow(index: int | Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        low, high, _, level, fell = carry
         log_f = jnp.linspace(low, high, points)
         power = log_power(log_f, *frozen)
         level = jnp.where(index == 0, power[0] - jnp.log(2.0), level)
         below = power < level
         first = jnp.clip(jnp.argmax(below), 1, points - 1)
         fell = jnp.where(index == 0, jnp.any(below), fell)
-        return log_f[first - 1], log_f[first], level, fell
+        low, high, above = log_f[first - 1], log_f[first], power[first - 1] - level
+        return low, high, low + above / fall(power[first - 1], power[first]) * (high - low), level, fell
 
-    low, high, _, fell = jax.lax.fori_loop(0, rounds, narrow, (start, stop, jnp.zeros(()), jnp.zeros((), bool)))
-    steady, before, after = log_power(jnp.stack([start, low, high]), small, absorption)
-    level = steady - jnp.log(2.0)
-    drop = jax.lax.stop_gradient(before - after)
-    crossing = low + (before - level) / jnp.where(drop > 0, drop, 1.0) * (high - low)
+    def fall(before: Array, after: Array) -> Array:
+        drop = jax.lax.stop_gradient(before - after)
+        return jnp.where(drop > 0, drop, 1.0)
+
+    nothing = jnp.zeros(())
+    found = jax.lax.fori_loop(0, rounds, narrow, (start, stop, nothing, nothing, jnp.zeros((), bool)))
+    low, high, middle, _, fell = jax.lax.stop_gradient(found)
+    half = (high - low) / 2
+    steady, before, after = log_power(jnp.stack([start, middle - half, middle + half]), small, absorption)
+    above = (before + after) / 2 - (steady - jnp.log(2.0))
+    crossing = middle + above / fall(before, after) * 2 * half
     return jnp.where(fell, jnp.exp(crossing), highest_Hz)

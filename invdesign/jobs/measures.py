@@ -271,11 +271,6 @@ def _flat_end(s: Solved) -> float:
     return crossing(s.reverse_bias_V, response / response[0], 1.1)
 
 
-def _gain(s: Solved) -> np.ndarray:
-    """EQE over absorptance at the laser's wavelength, at every bias."""
-    return s.eqe_over_bias(LASER_NM) / s.absorptance(LASER_NM)
-
-
 def _eqe(wavelength: float, bias: float) -> Measure:
     return lambda s: PERCENT * s.eqe(wavelength, bias)
 
@@ -417,10 +412,10 @@ MEASURES: dict[str, Measure] = {
     "flat_responsivity": lambda s: 1e3 * _responsivity(s, 0.0),
     "flat_end": _flat_end,
     "turn_on": lambda s: _responsivity(s, 0.5) / _responsivity(s, 0.0),
-    "unity_gain_bias": lambda s: crossing(s.reverse_bias_V, _gain(s), 1.0),
-    "gain_above_one": lambda s: float(np.max(_gain(s))),
+    "unity_gain_bias": lambda s: crossing(s.reverse_bias_V, s.gain_over_bias(), 1.0),
+    "gain_above_one": lambda s: float(np.max(s.gain_over_bias())),
     "gain_max": lambda s: s.gain(6.0),
-    "gain_max_bias": lambda s: float(s.reverse_bias_V[np.argmax(_gain(s))]),
+    "gain_max_bias": lambda s: float(s.reverse_bias_V[np.argmax(s.gain_over_bias())]),
     "eqe_400_0V": _eqe(BLUE_NM, 0.0),
     "eqe_1240_0V": _eqe(EXCITON_NM, 0.0),
     "eqe_1240_1V": _eqe(EXCITON_NM, 1.0),

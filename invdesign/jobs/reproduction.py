@@ -82,8 +82,9 @@ class Linearity:
 
     def end(self, loss: float) -> float:
         """Irradiance (W/cm2) at which responsivity has fallen by the part `loss`; nan if it does not."""
-        fallen = 1 - self.responsivity_A_per_W / self.responsivity_A_per_W[0]
-        return crossing(self.irradiance_W_per_cm2, fallen, loss, logarithmic=True)
+        irradiance, responsivity = self.solved.irradiance_W_per_cm2, self.solved.responsivity_A_per_W
+        fallen = 1 - responsivity / responsivity[:1]
+        return crossing(irradiance, fallen, loss, logarithmic=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,9 +151,13 @@ class Solved:
     def detectivity(self, wavelength_nm: float, reverse_bias_V: float) -> float:
         return float(self._at("detectivity", wavelength_nm)[self._row(reverse_bias_V)])
 
+    def gain_over_bias(self) -> np.ndarray:
+        """EQE over absorptance at the laser's wavelength, at every bias of `reverse_bias_V`."""
+        return self.eqe_over_bias(LASER_NM) / self.absorptance(LASER_NM)
+
     def gain(self, reverse_bias_V: float) -> float:
-        """EQE over absorptance at the laser's wavelength."""
-        return self.eqe(LASER_NM, reverse_bias_V) / self.absorptance(LASER_NM)
+        """The same at one bias."""
+        return float(self.gain_over_bias()[self._row(reverse_bias_V)])
 
     def bandwidth_Hz(self, reverse_bias_V: float) -> float:
         """3-dB bandwidth of the response to the laser, modulated, at one of the asked biases."""

@@ -430,7 +430,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         "A dot answers no faster than it releases its hole. Out of a well of 0.5 eV that takes tens of microseconds, "
         "also at the highest field that was used. Neither the shallowest stated well nor the shortest thermalisation "
         "reaches the stated bandwidth; a field at the dot of 2.5 times the mean would.",
-        "A well of 0.38 eV, because energies must add up; bandwidth comes within a factor of two.",
+        "A well of 0.38 eV, because energies must add up; bandwidth comes within a factor of three.",
     ),
     Comparison(
         "gold",

@@ -236,7 +236,10 @@ CURVE = "dataset.curves.mine={kind: dark_jv, relative_sigma: 0.1, file: mine.csv
 REFUSED = {
     "a dataset of its own": (["device=cqd_only"], "dataset is missing: give dataset=path/to/my.yaml"),
     "no parameters": (["device=cqd_only", "dataset=silicon_pn"], "parameters: nothing is free"),
-    "unknown parameters": (["parameters=nope"], "parameters=nope: there are no such parameters; there are qdip_fitted, qdip_paper"),
+    "unknown parameters": (
+        ["parameters=nope"],
+        "parameters=nope: there are no such parameters; there are qdip_fitted, qdip_paper",
+    ),
     "wrong path": (
         ["parameters.a={path: device.layers.q.thickness_nm, lower_nm: 1, upper_nm: 2}"],
         "parameters.a.path=device.layers.q.thickness_nm: q is not a known key",

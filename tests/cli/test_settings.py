@@ -91,8 +91,7 @@ def test_every_preset_says_what_it_is_and_where_it_comes_from(group, name):
 @pytest.mark.parametrize("device", presets.files("device"))
 def test_the_design_variables_of_every_packaged_device_start_inside_their_bounds(device):
     settings = load_settings("optimize", f"device={device}")
-    design = device if device in presets.files("design") else "qdip_photodiode"
-    assert list(settings.design) == list(presets.load("design", design).data)
+    assert list(settings.design) == list(presets.load("design", device).data)
     for variable in settings.design.values():
         assert variable.lower <= find(settings, variable.path)[0] <= variable.upper
 

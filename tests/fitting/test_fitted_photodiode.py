@@ -17,6 +17,7 @@ def test_its_numbers_are_the_minimum_and_its_errors_the_curvature():
     problem = fit.FitProblem(settings)
     residuals, start = problem.compile(), problem.space.baseline
     found = residuals(start)
+    assert found.chi2 == pytest.approx(5.3, abs=0.05)
     best = Solution(start, found.chi2 / 2, found, True, "")
     linear = linearise(best, [False] * len(start), settings.fitter)
     step = linear.covariance @ found.jacobian.T @ found.residual

@@ -10,7 +10,7 @@ from sample_devices import SILICON, Solver, lifetimes, material, nip_cell, silic
 
 from invdesign.analyses import checks
 from invdesign.analyses.illumination import absorption
-from invdesign.analyses.response import quantum_efficiency
+from invdesign.analyses.response import bandwidth, quantum_efficiency
 from invdesign.analyses.small_signal import small_signal
 from invdesign.constants import ELEMENTARY_CHARGE_C, VACUUM_PERMITTIVITY_F_PER_CM
 from invdesign.device.device import Surface
@@ -94,7 +94,9 @@ def test_space_charge_limited_current():
 def test_bandwidth_of_a_fast_diode_is_that_of_its_capacitance():
     """n-i-p cell at -1 V into 1 Mohm: response into the load = that into a short / (1 + R Y): f_3dB = 1/(2 pi R C).
 
-    1e-9 for the first, an identity of linear circuits; 1 % for the second: transit is a thousand times faster.
+    1e-9 for the first, an identity of linear circuits; 1 % for the second: transit is a thousand times faster. The
+    figure's derivative by the load, from inside a bracket of width w = 2e-3 in ln f, is that of |response|^2 at the
+    crossing over its slope there, to w^2.
     """
     solver = Solver(nip_cell())
     state = solver.at(-1.0)
@@ -115,6 +117,20 @@ def test_bandwidth_of_a_fast_diode_is_that_of_its_capacitance():
     np.testing.assert_allclose(complex(loaded), complex(short / (1 + load * admittance)), rtol=1e-9)
     low, _ = response(jnp.asarray(1e-3 * corner), jnp.asarray(load))
     np.testing.assert_allclose(abs(complex(loaded)) / abs(complex(low)), np.sqrt(0.5), rtol=0.01)
+
+    def log_power(log_f, log_ohm):
+        return jnp.log(jnp.abs(response(jnp.exp(log_f), jnp.exp(log_ohm))[0]) ** 2)
+
+    lowest = 1e-3  # the corner is at 1 Hz
+
+    def log_bandwidth(log_ohm):
+        return jnp.log(bandwidth(small, optics, jnp.exp(log_ohm), lowest))
+
+    found, slope = jax.jit(jax.value_and_grad(log_bandwidth))(jnp.log(load))
+    np.testing.assert_allclose(np.exp(found), corner, rtol=0.01)
+    by_f, by_ohm = jax.grad(log_power, (0, 1))(found, jnp.log(load))
+    below = jax.grad(log_power, 1)(jnp.log(lowest), jnp.log(load))
+    np.testing.assert_allclose(slope, -(by_ohm - below) / by_f, rtol=1e-5)
 
 
 def test_mirror_symmetry():

@@ -90,7 +90,7 @@ TABLES: dict[str, About] = {
         gain,
     ),
     "photoresponse": About(
-        "response to modulated light at the wavelength of interest, into load_ohm",
+        "response to modulated light at the wavelength of interest (reproduce: 975 nm, the laser), into load_ohm",
         "reverse_bias_V, frequency_Hz, response_A_per_W, phase_deg, relative_dB (against 1 Hz)",
         photoresponse,
     ),
