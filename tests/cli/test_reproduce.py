@@ -10,13 +10,13 @@ import pytest
 
 import invdesign
 from invdesign import cli
-from invdesign.config import load_settings
+from invdesign.config import load_device, load_settings
 from invdesign.jobs import reproduce
 from invdesign.jobs.measures import MISSING
 from invdesign.paper.statements import statements
 from invdesign.report.reproduction import PANELS
 from invdesign.run.folder import read_table
-from invdesign.schema import InputError
+from invdesign.schema import InputError, write
 
 ARGUMENTS = [
     "device.layers.TiO2.edges=8",
@@ -145,6 +145,14 @@ def test_the_packaged_alternatives_can_be_read_and_differ():
     assert pure.device is settings.device and pure.readout is settings.readout
     assert float(pure.compared["cqd_only"].layers["QDiP"].material.electron_mobility_cm2_per_Vs) == 1e-3
     assert float(others["slab"].compared["cqd_only"].layers["QDiP"].material.electron_mobility_cm2_per_Vs) == 1e-2
+
+
+def test_the_fitted_alternative_is_the_fitted_device():
+    """Its numbers stand twice, as a device and as changes of one."""
+    other = write(reproduce.alternatives(load_settings("reproduce"))["fitted"].device)
+    device = write(load_device("qdip_fitted"))
+    own = {"name", "uncertainty"}
+    assert {key: other[key] for key in other.keys() - own} == {key: device[key] for key in device.keys() - own}
 
 
 def test_two_runs_can_be_compared(tmp_path, capsys):
