@@ -39,6 +39,10 @@ class Absorption(NamedTuple):
         """Absorbed photons for a photon flux (cm^-2 s^-1) in each wavelength."""
         return Light(jnp.tensordot(photon_flux, self.host, 1), jnp.tensordot(photon_flux, self.dots, 1))
 
+    def place(self, wavelength_nm: float) -> int:
+        """Where the nearest wavelength stands."""
+        return int(np.argmin(np.abs(np.asarray(self.wavelength_nm) - wavelength_nm)))
+
 
 @compiled
 def absorption(device: Device, wavelength_nm: Float[Array, " wavelength"]) -> Absorption:

@@ -88,8 +88,8 @@ def bandwidth(
     nothing = jnp.zeros(())
     found = jax.lax.fori_loop(0, rounds, narrow, (start, stop, nothing, nothing, jnp.zeros((), bool)))
     low, high, middle, _, fell = jax.lax.stop_gradient(found)
-    half = (high - low) / 2
-    steady, before, after = log_power(jnp.stack([start, middle - half, middle + half]), small, absorption)
+    width = high - low
+    steady, before, after = log_power(jnp.stack([start, middle - width / 2, middle + width / 2]), small, absorption)
     above = (before + after) / 2 - (steady - jnp.log(2.0))
-    crossing = middle + above / fall(before, after) * 2 * half
+    crossing = middle + above / fall(before, after) * width
     return jnp.where(fell, jnp.exp(crossing), highest_Hz)

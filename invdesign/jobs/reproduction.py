@@ -186,8 +186,7 @@ class Solved:
         return int(self.run.by_bias.rows(reverse_bias_V)[0])
 
     def _at(self, name: str, wavelength_nm: float) -> np.ndarray:
-        place = int(np.argmin(np.abs(self.run.optical.wavelength_nm - wavelength_nm)))
-        return self.run.by_bias.numbers[name][:, place]
+        return self.run.by_bias.numbers[name][:, self.run.optical.place(wavelength_nm)]
 
 
 def measured_noise(run: Simulation, reverse_bias_V: float) -> tuple[np.ndarray, np.ndarray]:

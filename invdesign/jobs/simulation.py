@@ -258,7 +258,7 @@ def simulate(device: Device, ask: Ask) -> Simulation:
     own = dark_raw if is_dark else lit_raw
     steady = jax.tree.map(lambda x: x * (0.0 if is_dark else 1.0), light)
 
-    modulated = jnp.argmin(jnp.abs(jnp.asarray(wavelengths) - ask.response_wavelength_nm))
+    modulated = jnp.asarray(optical.place(ask.response_wavelength_nm))
 
     def respond(reverse_bias: np.ndarray, frequency: np.ndarray) -> Response:
         at = np.array([int(np.argmin(np.abs(voltage + bias))) for bias in reverse_bias])
@@ -327,7 +327,7 @@ def light_series(
     Each is solved from the one before; nan where that fails. There may be as many as `run` has operating points, whose
     program serves them.
     """
-    place = int(np.argmin(np.abs(run.optical.wavelength_nm - wavelength_nm)))
+    place = run.optical.place(wavelength_nm)
     points = 2 * len(run.voltage_V)
     scale = _padded(np.concatenate([[0.0], irradiance_W_per_cm2]), points)
     full, voltage = _monochromatic(run.optical, place, 1.0), np.full(points, -reverse_bias_V)

@@ -341,9 +341,9 @@ def linearity(tables: Tables, rows: Rows) -> Figure:
     data = tables["linearity"]
     figure, axes = _figure()
     x = 1e3 * data["irradiance_W_per_cm2"]
-    axes.plot(
-        x, data["responsivity_A_per_W"] / data["responsivity_A_per_W"][0], ".-", color=ELECTRON, label="model, −1 V"
-    )
+    responsivity = data["responsivity_A_per_W"]
+    weakest = responsivity[np.isfinite(responsivity)][:1]  # of solves that have not failed
+    axes.plot(x, responsivity / weakest if weakest.size else responsivity, ".-", color=ELECTRON, label="model, −1 V")
     end = rows["linear_end"]
     axes.axvspan(end["low"], end["high"], color=HOLE, alpha=0.12, lw=0)
     axes.plot([end["value"] / 1e6, end["value"]], [1, 1], color=HOLE, lw=3, alpha=0.5, label="paper: linear")

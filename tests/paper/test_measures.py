@@ -34,9 +34,9 @@ def test_the_linear_range_begins_where_light_on_the_aperture_equals_the_noise(mo
     monkeypatch.setattr(measures, "_responsivity", lambda *_: 0.1)
     assert MEASURES["linear_decades"](solved) == pytest.approx(np.log10(0.049 / 1e-12))
     # solves that failed are left out; where the range does not end, it is as long as light was followed
-    for responsivity, end in (([0.1, 0.1, 0.09, np.nan], 1.0), ([np.nan, 0.1, np.nan, 0.06], 1.0)):
+    for responsivity in ([0.1, 0.1, 0.09, np.nan], [np.nan, 0.1, np.nan, 0.06]):  # followed to 1 W/cm^2, and lost there
         light = Linearity(np.array([1e-3, 0.1, 1.0, 10.0]), np.array(responsivity))
         object.__setattr__(solved, "linearity", light)
-        assert MEASURES["linear_decades"](solved) == pytest.approx(np.log10(end * 0.049 / 1e-12))
+        assert MEASURES["linear_decades"](solved) == pytest.approx(np.log10(0.049 / 1e-12))
     object.__setattr__(solved, "linearity", Linearity(np.ones(2), np.full(2, np.nan)))
     assert np.isnan(MEASURES["linear_decades"](solved)) and np.isnan(MEASURES["linear_drop"](solved))
