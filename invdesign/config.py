@@ -157,7 +157,9 @@ def _require_data(overrides: Sequence[str], folders: Sequence[Path]) -> None:
     """Raise `InputError` for parameters that are nowhere, and if `dataset: ${device}` finds no data of the device."""
     given = dict(override.split("=", 1) for override in overrides if "=" in override)
     device, datasets = given.get("device"), presets.files("dataset", folders)
-    if device is not None and "dataset" not in given and device not in datasets and datasets:
+    # a device that is nowhere is left to Hydra
+    there = device is not None and (device.endswith((".yaml", ".yml")) or device in presets.files("device", folders))
+    if there and "dataset" not in given and device not in datasets and datasets:
         raise InputError(f"dataset is missing: give dataset=path/to/my.yaml (there are {', '.join(datasets)})")
     asked, known = given.get("parameters", ""), presets.files("parameters", folders)
     if re.fullmatch(r"[\w-]+", asked) and asked not in (*known, "null"):  # Hydra passes over an optional one in silence

@@ -234,6 +234,7 @@ def test_files_of_the_users_own(tmp_path, monkeypatch):
 
 CURVE = "dataset.curves.mine={kind: dark_jv, relative_sigma: 0.1, file: mine.csv}"
 REFUSED = {
+    "no such device": (["device=qdip"], "device=qdip: there is no such device; there are cqd_only, perovskite_nip"),
     "a dataset of its own": (["device=cqd_only"], "dataset is missing: give dataset=path/to/my.yaml"),
     "no parameters": (["device=cqd_only", "dataset=silicon_pn"], "parameters: nothing is free"),
     "unknown parameters": (
