@@ -43,7 +43,7 @@ TRUTHS = {
     },
     "qdip_photodiode": {
         "layers.QDiP.thickness_nm": 270.0,
-        "layers.QDiP.material.dots.lifetime_s": 2.2e-9,
+        "layers.QDiP.material.dots.lifetime_s": 3e-9,
         "layers.QDiP.material.dots.capture_time_s": 1.6e-12,
         "layers.QDiP.material.dots.electron_affinity_eV": 3.94,
         "layers.QDiP.material.dots.volume_fraction": 0.26,
@@ -54,7 +54,7 @@ TRUTHS = {
         "terminals.shunt.resistance_ohm_cm2": 9e6,
     },
     "qdip_transients": {
-        "layers.QDiP.material.dots.lifetime_s": 2.2e-9,
+        "layers.QDiP.material.dots.lifetime_s": 3e-9,
         "layers.QDiP.material.dots.capture_time_s": 1.6e-12,
         "layers.QDiP.material.dots.electron_affinity_eV": 3.94,
     },

@@ -43,10 +43,10 @@ JUNCTION = [
 TRUTH = {"n_lifetime": 4e-7, "n_doping": 6e15, "series": 60.0}
 START = np.array([0.5, 0.5, 0.5])
 EXAMPLES = {
-    "curves": [],
-    "traces in time": ["dataset=qdip_transients", "parameters=qdip_transients"],
+    "curves": ["device=qdip_photodiode"],
+    "traces in time": ["device=qdip_photodiode", "dataset=qdip_transients", "parameters=qdip_transients"],
     "the paper, mobile ions": [
-        *("dataset=qdip_paper", "parameters=qdip_paper", "fitter.evaluations=200"),
+        *("device=qdip_literature", "dataset=qdip_paper", "parameters=qdip_paper", "fitter.evaluations=200"),
         *MODELS["mobile ions"],
     ],
 }
@@ -93,7 +93,7 @@ def coverage(repetitions: int) -> None:
 
 def against_differences(name: str, *overrides: str) -> None:
     """One fit from the device's own numbers, with exact Jacobians and with 2-point differences."""
-    settings = load_settings("fit", "device=qdip_photodiode", *overrides)
+    settings = load_settings("fit", *overrides)
     problem = FitProblem(settings)
     begun = time.process_time()
     residuals = problem.compile()

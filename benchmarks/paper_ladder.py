@@ -48,7 +48,7 @@ def main() -> None:
     use_compile_cache()
     table: dict[str, list[str]] = {}
     for name in arguments.models:
-        device = "device=qdip_photodiode", "dataset=qdip_paper", "parameters=qdip_paper", *MODELS[name]
+        device = "device=qdip_literature", "dataset=qdip_paper", "parameters=qdip_paper", *MODELS[name]
         settings = load_settings("fit", *device, *SEARCH, *left_out)
         problem = FitProblem(settings)
         residuals = problem.compile()

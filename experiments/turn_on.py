@@ -42,7 +42,7 @@ METAL = (
     "contacts.right={kind: schottky, work_function_eV: 4.1485, electron_velocity_cm_per_s: 1e5, injection: {}}",
 )
 DEVICES = {
-    "default": (),
+    "literature": (),
     "TiO2 raised by 0.3 eV": (RAISED,),
     "ions at rest at 0 V": (IONS, AT_REST.format(0)),
     "both": (RAISED, IONS, AT_REST.format(0)),
@@ -75,7 +75,7 @@ def main(folder: str = "outputs") -> None:
     between = (REVERSE_BIAS_V[1:] + REVERSE_BIAS_V[:-1]) / 2
     print("R(0.5 V)/R(0 V)  steepest slope of ln R (1/V)  at (V)  R(0 V) (mA/W)  dark current at 1 V (A)")
     for (name, changes), colour in zip(DEVICES.items(), QUALITATIVE, strict=False):
-        eqe, field, current = (np.asarray(x) for x in rise(load_device("qdip_photodiode", *changes)))
+        eqe, field, current = (np.asarray(x) for x in rise(load_device("qdip_literature", *changes)))
         slope = np.diff(np.log(eqe)) / np.diff(REVERSE_BIAS_V)
         response = eqe * A_PER_W
         axes[0].plot(REVERSE_BIAS_V, response, color=colour, label=name)

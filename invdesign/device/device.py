@@ -22,7 +22,7 @@ from invdesign.materials.semiconductor import REFERENCE_K, Bulk, Electrical, Mat
 from invdesign.processes.field_emission import BarrierTraps, ContactBarrier, FowlerNordheim
 from invdesign.processes.recombination import SurfaceRecombination
 from invdesign.processes.statistics import neutral_level
-from invdesign.schema import InputError, choice, find_number, quantity, setting
+from invdesign.schema import InputError, choice, quantity, setting
 
 LOWEST_BARRIER_EV = 1e-3
 """Of a contact that injects: a metal whose Fermi level is at a band edge."""
@@ -338,8 +338,8 @@ class Device(eqx.Module):
             raise InputError(
                 f"terminals.shunt.blocking_layers: '{unknown[0]}' is not a layer; allowed: {', '.join(self.order)}"
             )
-        for number in () if self.uncertainty is None else self.uncertainty.numbers:
-            find_number(self, number, "uncertainty.numbers")
+        if self.uncertainty is not None:
+            self.uncertainty.check_of(self)
         materials = {name: self.layers[name].material for name in self.order}
         dotted = [name for name, material in materials.items() if material.sizes]
         for key in ("size_classes", "field_classes"):

@@ -37,8 +37,9 @@ def open_numbers(problem: DesignProblem) -> Uncertainty | None:
 
     Frozen variables, and those tied to them, keep the numbers of the device and with them their errors.
     """
-    known, free = problem.baseline.device.uncertainty, problem.names
+    device, free = problem.baseline.device, problem.names
     chosen = [v for name, v in problem.variables.items() if name in free or v.tied_to in free]
+    known = None if device.uncertainty is None else device.uncertainty.of(device)
     return None if known is None else known.without({v.path.removeprefix("device.") for v in chosen})
 
 

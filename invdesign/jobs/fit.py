@@ -27,7 +27,7 @@ from invdesign.optimize.batches import available_cores
 from invdesign.report.fit import write as write_report
 from invdesign.run.folder import RunFolder
 from invdesign.run.progress import Reporter, duration
-from invdesign.schema import InputError, write
+from invdesign.schema import InputError, find, write
 
 SCHEMA = "invdesign/result/1"
 UNLIKELY = 1e-3
@@ -229,8 +229,11 @@ def _uncertainty(
         return None
     places, signs = [place for place, _, _ in own], [-1.0 if share < 0 else 1.0 for _, _, share in own]
     correlation = linear.correlation[np.ix_(places, places)] * np.outer(signs, signs)
+    numbers = [path.removeprefix(within) for _, path, _ in own]
+    fitted = space.at(jnp.asarray(best.z)).all[device]
     return Uncertainty(
-        numbers=tuple(path.removeprefix(within) for _, path, _ in own),
+        numbers=tuple(numbers),
+        values=tuple(float(find(fitted, number)[0]) for number in numbers),
         standard_errors=tuple(abs(share) * _standard_error(problem, best, linear, place) for place, _, share in own),
         correlation=tuple(map(tuple, correlation.tolist())),
         source=f"fit {run}, chi^2 = {best.evaluation.chi2:.4g}",

@@ -470,6 +470,9 @@ INPUTS = frozenset(
 )
 """Statements that went into the device or into the question: to meet them is no result of the model."""
 
+FITTED = frozenset(("eqe_1240_1V", "response_limit", "bandwidth", "cooling_noise"))
+"""Statements that the default device was fitted to (dataset=qdip_literature): that it meets them foretells nothing."""
+
 LOCAL = "tunnelling that lands behind the barrier (off by default): locally the field drives emission and capture alike"
 INJECTION = "contacts that inject, which the default device does not have"
 FLICKER = "1/f noise at 0 V, which a device cannot have: that of an instrument (readout)"
@@ -513,7 +516,7 @@ LACKS: dict[str, str] = {
     "noise_1Hz": FLICKER,
     "noise_excess_1Hz": FLICKER,
     "noise_knee": FLICKER,
-    "cooling_noise": "a leakage that depends on temperature (that of the default device does not)",
+    "cooling_noise": "a leakage that depends on temperature (activation_energy_eV of the shunt, null or zero here)",
     "linear_end": "a limit of the instrument: 0.1 mW/cm2 make 0.4 microampere, a volt in 3 megohm",
 }
 """What would move a value that misses its range: a process that the model, or the default device, does not have."""

@@ -17,7 +17,7 @@ from rich.console import Console
 from invdesign.analyses.readout import Readout
 from invdesign.device.device import Device
 from invdesign.jobs import data
-from invdesign.jobs.measures import INPUTS, LACKS, MEASURES, MISSING
+from invdesign.jobs.measures import FITTED, INPUTS, LACKS, MEASURES, MISSING
 from invdesign.jobs.reproduction import (
     Compared,
     Solved,
@@ -228,7 +228,7 @@ def summary(
             "high": row.high,
             "value": answers[name].value,
             "status": answers[name].status,
-            "input": name in INPUTS,
+            "role": _role(name),
             "conflicts": conflicts_of(name, paper),
             "met_by": [other for other, found in others.items() if found[name].met],
             "lacks": _lacks(name, answers[name].status),
@@ -243,9 +243,9 @@ def summary(
         "job": "reproduce",
         "device": settings.device.name,
         "status": "failed" if failed.all() else "partly failed" if failed.any() else "converged",
-        "message": f"of {counts['all']} statements {counts['met']} met ({counts['put_in']} of them inputs), "
-        f"{counts['not_met']} not met ({counts['in_conflict']} of them in conflict with others, "
-        f"{counts['met_by_an_alternative']} met by an alternative), {counts['not_in_model']} not in the model",
+        "message": f"of {counts['all']} statements {counts['met']} met ({counts['inputs']} inputs, "
+        f"{counts['fitted']} fitted), {counts['not_met']} not met ({counts['in_conflict']} of them in conflict with "
+        f"others, {counts['met_by_an_alternative']} met by an alternative), {counts['not_in_model']} not in the model",
         "source": SOURCE,
         "counts": counts,
         "rows": rows,
@@ -279,6 +279,11 @@ def summary(
     }
 
 
+def _role(name: str) -> str:
+    """What a statement was for the default device: an input, fitted to, or (empty) something to be foretold."""
+    return "input" if name in INPUTS else "fitted" if name in FITTED else ""
+
+
 def _lacks(name: str, status: str) -> str:
     """What is not there to meet or to ask a statement."""
     if status == NOT_IN_MODEL:
@@ -287,17 +292,17 @@ def _lacks(name: str, status: str) -> str:
 
 
 def _counts(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    def count(status: str, **also: bool) -> int:
-        return sum(
-            row["status"] == status and all(bool(row[key]) == also[key] for key in also) for row in rows.values()
-        )
+    def count(status: str, having: str = "", role: str | None = None) -> int:
+        of_status = [row for row in rows.values() if row["status"] == status and role in (None, row["role"])]
+        return sum(bool(row[having]) for row in of_status) if having else len(of_status)
 
     return {
         "met": count(MET),
-        "put_in": count(MET, input=True),
+        "inputs": count(MET, role="input"),
+        "fitted": count(MET, role="fitted"),
         "not_met": count(NOT_MET),
-        "in_conflict": count(NOT_MET, conflicts=True),
-        "met_by_an_alternative": count(NOT_MET, met_by=True),
+        "in_conflict": count(NOT_MET, having="conflicts"),
+        "met_by_an_alternative": count(NOT_MET, having="met_by"),
         "not_in_model": count(NOT_IN_MODEL),
         "all": len(rows),
     }
@@ -333,7 +338,7 @@ def _tables(
             **{key: [getattr(row, key) for row in rows] for key in Statement._fields},
             "model": [answers[row.id].value for row in rows],
             "status": [answers[row.id].status for row in rows],
-            "input": [row.id in INPUTS for row in rows],
+            "role": [_role(row.id) for row in rows],
             "conflicts": [" ".join(conflicts_of(row.id, paper)) for row in rows],
             "met_by": [" ".join(name for name, found in others.items() if found[row.id].met) for row in rows],
         },
@@ -376,7 +381,7 @@ def markdown(result: Mapping[str, Any]) -> str:
             _range(row["low"], row["high"]),
             "never" if row["status"] == NOT_MET and not np.isfinite(row["value"]) else _number(row["value"]),
             "" if row["unit"] == "1" else row["unit"],
-            row["status"] + (" (input)" if row["input"] else f" ({row['lacks']})" if row["lacks"] else ""),
+            row["status"] + "".join(f" ({note})" for note in (row["role"], row["lacks"]) if note),
             ", ".join(row["conflicts"]),
             ", ".join(row["met_by"]) if row["status"] == NOT_MET else "",
         )

@@ -315,9 +315,9 @@ COMPARISONS: tuple[Comparison, ...] = (
         as_stated("exciton_energy"),
         "Ten times less noise for 25 K means a hundred times less current, an activation energy above the exciton "
         "energy, although generation across the dots is activated by that at most. A leakage of another origin may "
-        "have it, as in the alternative activated_leakage. (That the noise ends below 0.3 pA/rtHz fits any starting "
-        "point; 3 pA/rtHz, ten times that, is stated nowhere.)",
-        "The exciton energy. The leakage, which carries the dark current, does not depend on temperature by default.",
+        "have it. (That the noise ends below 0.3 pA/rtHz fits any starting point; 3 pA/rtHz, ten times that, is stated "
+        "nowhere.)",
+        "Both: the leakage, which carries the dark current, has that activation energy, and dots have their exciton.",
     ),
     Comparison(
         "colour",
@@ -330,7 +330,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         "At both wavelengths light excites dots only, so that the ratio of the two EQE is that of the absorptances, at "
         "every bias. It is 0.47 at 0 V. At 0.5 V it would be larger, even if 1240 nm had its EQE of 1 V there. The "
         "tolerances just allow it.",
-        "Neither: the ratio is that of the optics, 0.33 for the default stack.",
+        "Neither: the ratio is that of the optics, 0.40 for the default stack.",
     ),
     Comparison(
         "gain_at_6V",
@@ -405,7 +405,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         as_stated("host_gap"),
         "Exciton and offsets must fill the host's gap; as stated they make 1.7 eV of 1.6 eV. Offsets that do not add "
         "up would drive a current in the dark at 0 V.",
-        "Gap, exciton and electron offset; the hole offset is what remains, 0.38 eV.",
+        "Gap, exciton and electron offset; the hole offset is what remains, 0.355 eV.",
     ),
     Comparison(
         "host_cutoff",
@@ -430,7 +430,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         "A dot answers no faster than it releases its hole. Out of a well of 0.5 eV that takes tens of microseconds, "
         "also at the highest field that was used. Neither the shallowest stated well nor the shortest thermalisation "
         "reaches the stated bandwidth; a field at the dot of 2.5 times the mean would.",
-        "A well of 0.38 eV, because energies must add up; bandwidth comes within a factor of three.",
+        "Bandwidth: the gap is fitted to it and leaves a well of 0.355 eV, since energies must add up.",
     ),
     Comparison(
         "gold",

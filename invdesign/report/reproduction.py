@@ -415,7 +415,7 @@ def _overview(result: Mapping[str, Any]) -> Figure:
         ratio = float(np.clip(row["value"] / stated, smallest, largest))
         colour = RESULT_COLOURS[row["status"]]
         mark = "D" if row["conflicts"] else "o"
-        axes.plot([ratio], [place], mark, ms=4.5, color=colour, mfc="white" if row["input"] else colour)
+        axes.plot([ratio], [place], mark, ms=4.5, color=colour, mfc="white" if row["role"] else colour)
     names = [_label(row) for _, row in shown]
     labels = [_label(row, row["unit"] if names.count(_label(row)) > 1 else "") for _, row in shown]
     axes.set_yticks(range(len(shown)), labels, fontsize=7)
@@ -427,7 +427,7 @@ def _overview(result: Mapping[str, Any]) -> Figure:
         ("met", RESULT_COLOURS["met"], "o", True),
         ("not met", RESULT_COLOURS["not met"], "o", True),
         ("in a conflict", DARK, "D", True),
-        ("input", DARK, "o", False),
+        ("input, or fitted", DARK, "o", False),
     ):
         axes.plot([], [], mark, ms=4.5, color=colour, mfc=colour if filled else "white", label=label)
     figure.legend(loc="outside lower center", ncols=4)
@@ -466,7 +466,7 @@ def _statements(result: Mapping[str, Any]) -> str:
     for row in result["rows"].values():
         status, condition = row["status"], row["condition"]
         css = {"met": "good", "not met": "bad"}.get(status, "")
-        mark = f'<span class="{css}">{escaped(status)}</span>' + ("<br>(input)" if row["input"] else "")
+        mark = f'<span class="{css}">{escaped(status)}</span>' + (f"<br>({row['role']})" if row["role"] else "")
         why = [("needs", row["lacks"])] if row["lacks"] else []
         if status == "not met":
             listed = (("conflicts", row["conflicts"]), ("met by", row["met_by"]))

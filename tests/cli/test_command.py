@@ -302,7 +302,7 @@ assert not {"jax", "hydra", "numpy"} & set(sys.modules)"""
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     lines = [re.split("  +", line.strip()) for line in out.splitlines()]
     assert ["silicon", "semiconductor", "1.12", "4.05", "11.7", "1000 / 400", "300000", "300 to 1600"] in lines
-    stack = "glass 2.2e+06 / FTO 330 / TiO2 50 / QDiP (pbs_in_mapb_halide) 250 / spiro 50 / Au 100"
+    stack = "glass 2.2e+06 / FTO 330 / TiO2 50 / QDiP (pbs_in_mapb_halide_fitted) 250 / spiro 50 / Au 100"
     assert ["qdip_photodiode", stack, "right", "left"] in lines
     for source in ("DOI 10.1038/ncomms14757", "host: densities of states", "Rakic et al. 1998"):
         assert source in out

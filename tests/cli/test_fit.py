@@ -212,7 +212,7 @@ def test_what_is_tied_to_a_fitted_number_is_as_uncertain():
 @pytest.mark.parametrize("name", presets.files("dataset"))
 def test_every_packaged_dataset_is_read(name):
     own = name in presets.files("device")
-    words = [f"device={name}"] if own else ["device=qdip_photodiode", f"dataset={name}", f"parameters={name}"]
+    words = [f"device={name}"] if own else ["device=qdip_literature", f"dataset={name}", f"parameters={name}"]
     settings = load_settings("fit", *words)
     assert len(settings.dataset.curves) >= 3 and len(settings.parameters) >= 3
     assert re.match("synthetic|.*DOI", write(settings)["dataset"]["source"])
@@ -239,7 +239,7 @@ REFUSED = {
     "no parameters": (["device=cqd_only", "dataset=silicon_pn"], "parameters: nothing is free"),
     "unknown parameters": (
         ["parameters=nope"],
-        "parameters=nope: there are no such parameters; there are qdip_fitted, qdip_paper",
+        "parameters=nope: there are no such parameters; there are qdip_literature, qdip_paper",
     ),
     "wrong path": (
         ["parameters.a={path: device.layers.q.thickness_nm, lower_nm: 1, upper_nm: 2}"],

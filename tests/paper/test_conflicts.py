@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from invdesign.jobs.measures import INPUTS, LACKS, MEASURES, MISSING
+from invdesign.jobs.measures import FITTED, INPUTS, LACKS, MEASURES, MISSING
 from invdesign.paper.conflicts import COMPARISONS, conflicts_of
 from invdesign.paper.statements import statements
 
@@ -36,7 +36,8 @@ def test_every_statement_is_whole():
 
 def test_every_statement_is_measured_or_says_what_is_missing():
     assert set(MEASURES) | set(MISSING) == set(PAPER) and not set(MEASURES) & set(MISSING)
-    assert set(LACKS) <= set(MEASURES) and set(MEASURES) >= INPUTS
+    assert set(LACKS) <= set(MEASURES) and set(MEASURES) >= INPUTS | FITTED
+    assert not INPUTS & FITTED
 
 
 def test_a_range_holds_its_ends_and_not_nan():

@@ -13,7 +13,7 @@ from invdesign import load_settings
 from invdesign.design.problem import Configuration, DesignProblem
 from invdesign.device.uncertainty import Uncertainty
 from invdesign.jobs import error_bars
-from invdesign.schema import InputError, read, write
+from invdesign.schema import InputError, find, read, write
 
 LIFETIME = "layers.p.material.recombination.electron_lifetime_s"
 RESISTANCE = "terminals.series_resistance_ohm"
@@ -164,11 +164,15 @@ def test_a_device_with_error_bars_is_written_and_read_back(problem):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"numbers": ("layers.q.thickness_nm", RESISTANCE)}, "uncertainty.numbers=layers.q.thickness_nm: q is not"),
+        (
+            {"numbers": ("layers.q.thickness_nm", RESISTANCE)},
+            "uncertainty.numbers=layers.q: q is not a known key.*; uncertainty set to null",
+        ),
         ({"numbers": ("name", RESISTANCE)}, "uncertainty.numbers=name: must lead to one number with a unit"),
         ({"numbers": (RESISTANCE, RESISTANCE)}, "uncertainty: numbers: one is named twice"),
         ({"standard_errors": (1.0,)}, "uncertainty: standard_errors: must have one entry for each of the 2"),
         ({"standard_errors": (1.0, -1.0)}, r"uncertainty.standard_errors\[1\]=-1"),
+        ({"values": (1.0,)}, "uncertainty: values: must have one entry for each of the 2"),
         ({"correlation": ((1.0, 0.5),)}, "uncertainty: correlation: must be 2 rows of 2"),
         ({"correlation": ((1.0, 0.5), (0.4, 1.0))}, "uncertainty: correlation: must be symmetric"),
     ],
@@ -179,10 +183,23 @@ def test_wrong_uncertainties_are_refused_in_a_sentence(problem, wrong, message):
         read(type(problem.baseline.device), device | {"uncertainty": device["uncertainty"] | wrong})
 
 
-def test_the_uncertainty_of_an_optional_number_that_is_not_there_is_refused(problem):
+@pytest.mark.parametrize("ions", [None, {"density_cm3": 1e16}])
+def test_what_a_device_leaves_out_has_no_error(problem, ions):
+    """A number that is null, or within a group that is."""
     device = write(problem.baseline.device)
-    device["layers"]["p"]["material"]["mobile_ions"] = {"density_cm3": 1e16}
-    path = "layers.p.material.mobile_ions.site_density_cm3"
-    device["uncertainty"]["numbers"] = [path, RESISTANCE]
-    with pytest.raises(InputError, match=f"uncertainty.numbers={path}: must lead to one number with a unit"):
-        read(type(problem.baseline.device), device)
+    device["layers"]["p"]["material"]["mobile_ions"] = ions
+    device["uncertainty"]["numbers"] = ["layers.p.material.mobile_ions.site_density_cm3", RESISTANCE]
+    known = read(type(problem.baseline.device), device)
+    assert known.uncertainty.of(known).numbers == (RESISTANCE,)
+
+
+def test_a_number_that_was_changed_after_the_fit_has_no_error(problem):
+    """`of_two` does not say what was fitted: then all numbers are taken as they were."""
+    device = problem.baseline.device
+    assert device.uncertainty.of(device) == of_two(0.5)
+    known = dataclasses.replace(of_two(0.5), values=(float(find(device, LIFETIME)[0]), 21.0))  # 20 ohm by now
+    changed = dataclasses.replace(device, uncertainty=known)
+    moved = dataclasses.replace(problem, baseline=Configuration(changed, jnp.ones(())))
+    assert error_bars.open_numbers(moved) == known.without({RESISTANCE})
+    assert known.without({RESISTANCE}).values == known.values[:1]
+    assert known.of(eqx.tree_at(lambda d: d.terminals.series_resistance_ohm, device, jnp.asarray(21.0))) == known
