@@ -401,14 +401,14 @@ def _result(
 
 def _statistics(best: Solution, bounds: list[str | None], settings: FitSettings) -> dict[str, Any]:
     """Goodness of fit, with the standard deviations taken at their word. Failed points do not count."""
-    kept = np.append(
-        ~best.evaluation.failed, np.ones(len(best.evaluation.residual) - len(best.evaluation.failed), bool)
-    )
+    points = len(best.evaluation.failed)
+    kept = np.append(~best.evaluation.failed, np.ones(len(best.evaluation.residual) - points, bool))
     chi2, rows = float(np.sum(best.evaluation.residual[kept] ** 2)), int(kept.sum())
     free = sum(bound is None for bound in bounds)
     freedom = rows - free
     return {
         "chi2": chi2,
+        "chi2_of_priors": float(np.sum(best.evaluation.residual[points:] ** 2)),
         "rows": rows,
         "free_parameters": free,
         "degrees_of_freedom": freedom,
@@ -420,7 +420,8 @@ def _statistics(best: Solution, bounds: list[str | None], settings: FitSettings)
 
 
 def _message(best: Solution, statistics: dict[str, Any]) -> str:
-    text = f"chi^2 = {statistics['chi2']:.4g} with {statistics['degrees_of_freedom']} degrees of freedom"
+    priors = f" ({statistics['chi2_of_priors']:.2g} of it from priors)" if statistics["chi2_of_priors"] else ""
+    text = f"chi^2 = {statistics['chi2']:.4g}{priors} with {statistics['degrees_of_freedom']} degrees of freedom"
     if best.failed:
         return f"{text}; the device was not solved at {best.failed} points, which do not count"
     return text if best.converged else f"{text}; {best.message}"

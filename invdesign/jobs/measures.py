@@ -516,7 +516,7 @@ LACKS: dict[str, str] = {
     "noise_1Hz": FLICKER,
     "noise_excess_1Hz": FLICKER,
     "noise_knee": FLICKER,
-    "cooling_noise": "a leakage that depends on temperature (activation_energy_eV of the shunt, null or zero here)",
+    "cooling_noise": "a leakage that freezes out (activation_energy_eV of the shunt)",
     "linear_end": "a limit of the instrument: 0.1 mW/cm2 make 0.4 microampere, a volt in 3 megohm",
 }
 """What would move a value that misses its range: a process that the model, or the default device, does not have."""

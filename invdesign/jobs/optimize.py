@@ -511,7 +511,12 @@ def _show(progress: Progress, reporter: Reporter, settings: OptimizeSettings) ->
 
 
 def _print_baseline(problem: DesignProblem, baseline: Numbers, console: Console) -> None:
-    console.print(f"baseline: {problem.objective.figure} = {baseline.figures[problem.objective.figure]:.3g}")
+    bias, wavelength = float(problem.baseline.reverse_bias_V), float(problem.objective.wavelengths_nm[0])
+    figure = problem.objective.figure
+    console.print(
+        f"baseline at {bias:g} V reverse and {wavelength:g} nm: {figure} = {baseline.figures[figure]:.3g}",
+        soft_wrap=True,
+    )
     for name, limit in baseline.limits.items():
         if not limit["satisfied"]:
             sense = "above" if limit["kind"] == "upper" else "below"

@@ -228,7 +228,7 @@ def summary(
             "high": row.high,
             "value": answers[name].value,
             "status": answers[name].status,
-            "role": _role(name),
+            "role": _role(name, solved.device),
             "conflicts": conflicts_of(name, paper),
             "met_by": [other for other, found in others.items() if found[name].met],
             "lacks": _lacks(name, answers[name].status),
@@ -279,9 +279,10 @@ def summary(
     }
 
 
-def _role(name: str) -> str:
-    """What a statement was for the default device: an input, fitted to, or (empty) something to be foretold."""
-    return "input" if name in INPUTS else "fitted" if name in FITTED else ""
+def _role(name: str, device: Device) -> str:
+    """What a statement was for the device: an input, what its numbers were fitted to, or (empty) to be foretold."""
+    fitted = device.uncertainty is not None and device.uncertainty.of(device) is not None
+    return "input" if name in INPUTS else "fitted" if fitted and name in FITTED else ""
 
 
 def _lacks(name: str, status: str) -> str:
@@ -292,18 +293,15 @@ def _lacks(name: str, status: str) -> str:
 
 
 def _counts(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    def count(status: str, having: str = "", role: str | None = None) -> int:
-        of_status = [row for row in rows.values() if row["status"] == status and role in (None, row["role"])]
-        return sum(bool(row[having]) for row in of_status) if having else len(of_status)
-
+    met, missed = ([row for row in rows.values() if row["status"] == status] for status in (MET, NOT_MET))
     return {
-        "met": count(MET),
-        "inputs": count(MET, role="input"),
-        "fitted": count(MET, role="fitted"),
-        "not_met": count(NOT_MET),
-        "in_conflict": count(NOT_MET, having="conflicts"),
-        "met_by_an_alternative": count(NOT_MET, having="met_by"),
-        "not_in_model": count(NOT_IN_MODEL),
+        "met": len(met),
+        "inputs": sum(row["role"] == "input" for row in met),
+        "fitted": sum(row["role"] == "fitted" for row in met),
+        "not_met": len(missed),
+        "in_conflict": sum(bool(row["conflicts"]) for row in missed),
+        "met_by_an_alternative": sum(bool(row["met_by"]) for row in missed),
+        "not_in_model": len(rows) - len(met) - len(missed),
         "all": len(rows),
     }
 
@@ -338,7 +336,7 @@ def _tables(
             **{key: [getattr(row, key) for row in rows] for key in Statement._fields},
             "model": [answers[row.id].value for row in rows],
             "status": [answers[row.id].status for row in rows],
-            "role": [_role(row.id) for row in rows],
+            "role": [_role(row.id, solved.device) for row in rows],
             "conflicts": [" ".join(conflicts_of(row.id, paper)) for row in rows],
             "met_by": [" ".join(name for name, found in others.items() if found[row.id].met) for row in rows],
         },

@@ -371,7 +371,7 @@ def _bandwidths(respond: Any, biases: np.ndarray, rows: int) -> tuple[np.ndarray
 
 
 ACCURACY = Settings(tolerance=1e-2, newton_tolerance=1e-5)
-"""In the default device's bleaches this leaves 2.4e-4, in its current 4e-4 of the largest; weak signals are followed in
+"""In bleaches of `qdip_literature` this leaves 2.4e-4, in its current 4e-4 of the largest; weak signals are followed in
 steps as short as the outputs stand, ten to a decade."""
 EARLIEST_S = 1e-13
 """First time after a switch or a pump: a tenth of what capture into a dot takes."""

@@ -486,7 +486,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         _rise_time_us,
         as_stated("rise_time"),
         "60 kHz of a single pole are 5.8 us.",
-        "Both would go together.",
+        "Both.",
     ),
 )
 """In the order of the paper, those that agree last."""

@@ -179,10 +179,11 @@ def _correlation(correlation: Mapping[str, Mapping[str, float | None]]) -> Figur
     axes.set_xticks(range(len(names)), [name.replace("_", " ") for name in names], rotation=60, ha="right")
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     axes.grid(False)
+    shown = np.round(numbers, 2) + 0.0  # no minus in front of 0.00
     for i, j in np.ndindex(*numbers.shape):
         if np.isfinite(numbers[i, j]):
             colour = "white" if abs(numbers[i, j]) > 0.6 else "black"
-            axes.text(j, i, f"{numbers[i, j]:.2f}", ha="center", va="center", fontsize=6.5, color=colour)
+            axes.text(j, i, f"{shown[i, j]:.2f}", ha="center", va="center", fontsize=6.5, color=colour)
     figure.colorbar(image, shrink=0.8)
     return figure
 

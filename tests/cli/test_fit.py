@@ -212,7 +212,8 @@ def test_what_is_tied_to_a_fitted_number_is_as_uncertain():
 @pytest.mark.parametrize("name", presets.files("dataset"))
 def test_every_packaged_dataset_is_read(name):
     own = name in presets.files("device")
-    words = [f"device={name}"] if own else ["device=qdip_literature", f"dataset={name}", f"parameters={name}"]
+    device = {"qdip_transients": "qdip_photodiode"}.get(name, "qdip_literature")
+    words = [f"device={name}"] if own else [f"device={device}", f"dataset={name}", f"parameters={name}"]
     settings = load_settings("fit", *words)
     assert len(settings.dataset.curves) >= 3 and len(settings.parameters) >= 3
     assert re.match("synthetic|.*DOI", write(settings)["dataset"]["source"])

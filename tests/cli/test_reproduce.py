@@ -76,6 +76,9 @@ def test_what_went_in_comes_out(result):
     assert rows["mass_ratio_film"]["value"] == pytest.approx(1 / 1.33, rel=2e-2)
     assert all(rows[name]["role"] == "input" for name in ("film_thickness", "area", "shot_noise"))
     assert rows["bandwidth"]["role"] == "fitted" and not rows["rise_time"]["role"]
+    assert result["counts"]["fitted"] == sum(
+        row["status"] == "met" and row["role"] == "fitted" for row in rows.values()
+    )
 
 
 @pytest.mark.slow
@@ -152,8 +155,20 @@ def test_the_alternative_of_literature_values_is_the_device_of_that_name():
     """Its numbers stand twice, as a device and as changes of one."""
     other = write(reproduce.alternatives(load_settings("reproduce"))["literature"].device)
     device = write(load_device("qdip_literature"))
-    own = {"name", "uncertainty"}
-    assert {key: other[key] for key in other.keys() - own} == {key: device[key] for key in device.keys() - own}
+    for each in (other, device):
+        del each["name"], each["uncertainty"], each["layers"]["QDiP"]["material"]["source"]
+    assert other == device
+
+
+def test_compared_devices_have_the_dots_and_the_host_of_the_device():
+    """Of the default one and of the one before its fit, whose numbers stand in files of their own."""
+    settings = load_settings("reproduce")
+    assert write(settings.compared["cqd_only"].terminals) == write(settings.device.terminals)
+    for setup in (reproduce.stated(settings), reproduce.alternatives(settings)["literature"]):
+        film = setup.device.layers["QDiP"].material
+        dots, host = (setup.compared[name].layers["QDiP"].material for name in ("cqd_only", "perovskite_only"))
+        assert float(dots.optical.size_dispersion) == float(film.dots.size_dispersion)
+        assert float(host.band_gap_eV) == float(film.host.band_gap_eV)
 
 
 def test_two_runs_can_be_compared(tmp_path, capsys):
