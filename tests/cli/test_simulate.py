@@ -253,7 +253,12 @@ def test_the_device_is_saved_as_it_was_simulated(folder):
 def test_the_manifest_cites_what_every_material_comes_from(folder):
     """The layer with dots, their host, and the n,k of both and of the electrodes."""
     sources = " | ".join(json.loads((folder / "manifest.json").read_text())["sources"])
-    for part in ("offsets, lifetime", "densities of states and mobility: Courtier", "Phillips et al.", "Rakic et al."):
+    for part in (
+        "host gap, size dispersion, lifetime: fitted",
+        "densities of states and mobility: Courtier",
+        "Phillips et al.",
+        "Rakic et al.",
+    ):
         assert part in sources
 
 
