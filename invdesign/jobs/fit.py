@@ -27,7 +27,7 @@ from invdesign.optimize.batches import available_cores
 from invdesign.report.fit import write as write_report
 from invdesign.run.folder import RunFolder
 from invdesign.run.progress import Reporter, duration
-from invdesign.schema import InputError, find, write
+from invdesign.schema import InputError, write
 
 SCHEMA = "invdesign/result/1"
 UNLIKELY = 1e-3
@@ -220,21 +220,22 @@ def _uncertainty(
     """
     space, within = problem.space, "device." if device is None else f"devices.{device}."
     paths = [(name, space.parameters[name].path) for name in space.order] + list(space.also)
-    own = []
+    values, own = space.values(jnp.asarray(best.z)), []
     for name, path in paths:
         free = space.parameters[name].tied_to or name
         if path.startswith(within) and free in space.names and linear.free[place := space.names.index(free)]:
-            own.append((place, path, 1.0 if free == name else float(space.start(name) / space.start(free))))
+            share = 1.0 if free == name else float(space.start(name) / space.start(free))
+            own.append((place, path.removeprefix(within), share, float(values[name])))
     if not own:
         return None
-    places, signs = [place for place, _, _ in own], [-1.0 if share < 0 else 1.0 for _, _, share in own]
+    places, numbers, shares, fitted = zip(*own, strict=True)
+    signs = np.where(np.array(shares) < 0, -1.0, 1.0)
     correlation = linear.correlation[np.ix_(places, places)] * np.outer(signs, signs)
-    numbers = [path.removeprefix(within) for _, path, _ in own]
-    fitted = space.at(jnp.asarray(best.z)).all[device]
+    errors = [_standard_error(problem, best, linear, place) for place in places]
     return Uncertainty(
-        numbers=tuple(numbers),
-        values=tuple(float(find(fitted, number)[0]) for number in numbers),
-        standard_errors=tuple(abs(share) * _standard_error(problem, best, linear, place) for place, _, share in own),
+        numbers=numbers,
+        values=fitted,
+        standard_errors=tuple(abs(share) * error for share, error in zip(shares, errors, strict=True)),
         correlation=tuple(map(tuple, correlation.tolist())),
         source=f"fit {run}, chi^2 = {best.evaluation.chi2:.4g}",
     )

@@ -450,7 +450,7 @@ MEASURES: dict[str, Measure] = {
 }
 """By the id of the statement."""
 
-INPUTS = frozenset(
+INPUTS: frozenset[str] = frozenset(
     (
         *("tio2_thickness", "film_thickness", "spiro_thickness", "gold_results", "gold_methods", "iodine", "bromine"),
         *(
@@ -470,7 +470,7 @@ INPUTS = frozenset(
 )
 """Statements that went into the device or into the question: to meet them is no result of the model."""
 
-FITTED = frozenset(("eqe_1240_1V", "response_limit", "bandwidth", "cooling_noise"))
+FITTED: frozenset[str] = frozenset(("eqe_1240_1V", "response_limit", "bandwidth", "cooling_noise"))
 """Statements that the default device was fitted to (dataset=qdip_literature): that it meets them foretells nothing."""
 
 LOCAL = "tunnelling that lands behind the barrier (off by default): locally the field drives emission and capture alike"

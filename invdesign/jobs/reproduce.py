@@ -216,6 +216,7 @@ def summary(
     tables: list[str],
 ) -> dict[str, Any]:
     """What goes into result.json."""
+    roles = _roles(solved.device)
     rows = {
         name: {
             "panel": row.panel,
@@ -228,7 +229,7 @@ def summary(
             "high": row.high,
             "value": answers[name].value,
             "status": answers[name].status,
-            "role": _role(name, solved.device),
+            "role": roles.get(name, ""),
             "conflicts": conflicts_of(name, paper),
             "met_by": [other for other, found in others.items() if found[name].met],
             "lacks": _lacks(name, answers[name].status),
@@ -279,10 +280,10 @@ def summary(
     }
 
 
-def _role(name: str, device: Device) -> str:
-    """What a statement was for the device: an input, what its numbers were fitted to, or (empty) to be foretold."""
+def _roles(device: Device) -> dict[str, str]:
+    """What statements were for the device: inputs, or what its numbers were fitted to; it is to foretell the others."""
     fitted = device.uncertainty is not None and device.uncertainty.of(device) is not None
-    return "input" if name in INPUTS else "fitted" if fitted and name in FITTED else ""
+    return dict.fromkeys(INPUTS, "input") | dict.fromkeys(FITTED if fitted else (), "fitted")
 
 
 def _lacks(name: str, status: str) -> str:
@@ -327,7 +328,7 @@ def _tables(
     others: Mapping[str, Mapping[str, Answer]],
     settings: ReproduceSettings,
 ) -> dict[str, Table]:
-    rows = list(paper.values())
+    rows, roles = list(paper.values()), _roles(solved.device)
     everyone = {"device": answers, **others}
     spans = [(one.implied(paper), one.stated(paper)) for one in COMPARISONS]
     light = solved.linearity
@@ -336,7 +337,7 @@ def _tables(
             **{key: [getattr(row, key) for row in rows] for key in Statement._fields},
             "model": [answers[row.id].value for row in rows],
             "status": [answers[row.id].status for row in rows],
-            "role": [_role(row.id, solved.device) for row in rows],
+            "role": [roles.get(row.id, "") for row in rows],
             "conflicts": [" ".join(conflicts_of(row.id, paper)) for row in rows],
             "met_by": [" ".join(name for name, found in others.items() if found[row.id].met) for row in rows],
         },
