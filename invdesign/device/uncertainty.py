@@ -44,7 +44,9 @@ class Uncertainty(eqx.Module):
                 if not _switched_off(device, number):
                     find_number(device, number, "uncertainty.numbers")
             except InputError as error:
-                raise InputError(f"{error}; uncertainty set to null leaves all standard errors out") from None
+                raise InputError(
+                    f"{error}; uncertainty set to null (device.uncertainty=null) leaves all standard errors out"
+                ) from None
 
     def of(self, device: Any) -> "Uncertainty | None":
         """What holds for a device: numbers that it leaves out, or that are not as they were fitted, have no error."""
